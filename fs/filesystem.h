@@ -1,0 +1,171 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fs/reply.h"
+#include "store/base/clock.h"
+#include "store/base/result.h"
+#include "store/daemon_client.h"
+#include "store/layout.h"
+#include "store/manifest.h"
+#include "store/store_reader.h"
+
+namespace hitfs::fs {
+
+using Number = uint64_t;  // an inode number; fs/numbers.h says which range means what
+constexpr Number kRootNumber = 1;
+
+struct Attributes {
+  Number number = 0;
+  FileType type = FileType::file;
+  uint16_t mode = 0;  // permission bits
+  uint64_t size = 0;
+  int64_t mtime_ns = 0;
+  int64_t ctime_ns = 0;
+  int64_t atime_ns = 0;
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
+// What LOOKUP, CREATE, MKDIR, SYMLINK and READDIRPLUS give: a node, and for how long the kernel may believe it.
+struct NodeReply {
+  Attributes attributes;
+  Nanoseconds entry_timeout{};
+  Nanoseconds attribute_timeout{};
+};
+struct AttributesReply {
+  Attributes attributes;
+  Nanoseconds timeout{};
+};
+
+// Who asks. `unique` is the kernel's number of the request: a changing request that was carried out by a killed worker
+// and comes again is recognised by it in names.log and not carried out twice.
+struct Caller {
+  uint64_t unique = 0;
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
+struct AttributeChange {
+  std::optional<uint16_t> mode;
+  std::optional<uid_t> uid;
+  std::optional<gid_t> gid;
+  std::optional<uint64_t> size;
+  std::optional<int64_t> mtime_ns;
+  std::optional<int64_t> atime_ns;
+};
+
+struct SpaceReply {
+  uint64_t block_size = 4096, blocks = 0, free_blocks = 0, files = 0, free_files = 0;
+};
+
+// Takes the names of a directory; false when the reply is full (that name was not taken).
+class DirectoryFiller {
+ public:
+  virtual ~DirectoryFiller() = default;
+  virtual bool add(std::string_view name, const NodeReply& node, uint64_t next_offset) = 0;
+  // True for READDIRPLUS: every name taken counts as handed out.
+  [[nodiscard]] virtual bool counts_references() const = 0;
+};
+
+// Kernel references per entry; kept in shared memory so that they outlive a worker. Safe from several threads.
+class References {
+ public:
+  virtual ~References() = default;
+  virtual void add(uint64_t entry_id, uint64_t count) = 0;
+  virtual void drop(uint64_t entry_id, uint64_t count) = 0;
+  [[nodiscard]] virtual uint64_t count(uint64_t entry_id) const = 0;
+};
+
+// Tells the kernel to forget. Calls return at once: the work is done on a thread of its own, because it can block on
+// requests that we have to answer. Safe from several threads.
+class KernelNotifier {
+ public:
+  virtual ~KernelNotifier() = default;
+  virtual void invalidate_name(Number parent, const std::string& name) = 0;
+  virtual void invalidate_number(Number number) = 0;
+};
+
+struct FilesystemOptions {
+  StorePaths store;
+  std::string mount_name;  // names the staging folder
+  std::string scope;
+  uid_t uid = 0;  // owner of everything that is shown
+  gid_t gid = 0;
+  Milliseconds lookup_patience{2000};  // a lookup waits this long for a remote
+  Milliseconds absent_memory{60000};   // for how long a remote's "no" is remembered
+  const Clock* clock = &system_clock();
+};
+
+// One mount: every decision is here, nothing of FUSE is. Replies may come later and from other threads. All methods are
+// safe from several threads; none waits for another process.
+class Filesystem {
+ public:
+  // References, notifier, reader, daemon and layout outlive it. Replays names.log when a worker before left one.
+  static Result<std::unique_ptr<Filesystem>> open(const FilesystemOptions& options, const Layout& layout,
+                                                  StoreReader& reader, DaemonClient& daemon, References& references,
+                                                  KernelNotifier& notifier);
+  virtual ~Filesystem() = default;
+
+  virtual void lookup(const Caller&, Number parent, std::string_view name, Reply<NodeReply> reply) = 0;
+  // `count` references to `number` are gone.
+  virtual void forget(Number number, uint64_t count) = 0;
+  virtual void get_attributes(const Caller&, Number number, Reply<AttributesReply> reply) = 0;
+  virtual void set_attributes(const Caller&, Number number, const AttributeChange& change,
+                              Reply<AttributesReply> reply) = 0;
+  virtual void read_link(const Caller&, Number number, Reply<std::string> reply) = 0;
+
+  virtual void make_directory(const Caller&, Number parent, std::string_view name, uint16_t mode,
+                              Reply<NodeReply> reply) = 0;
+  virtual void make_symlink(const Caller&, Number parent, std::string_view name, std::string_view target,
+                            Reply<NodeReply> reply) = 0;
+  virtual void create(const Caller&, Number parent, std::string_view name, uint16_t mode, Reply<NodeReply> reply) = 0;
+  virtual void unlink(const Caller&, Number parent, std::string_view name, Reply<Ok> reply) = 0;
+  virtual void remove_directory(const Caller&, Number parent, std::string_view name, Reply<Ok> reply) = 0;
+  enum class RenameMode { replace, no_replace, exchange };
+  virtual void rename(const Caller&, Number parent, std::string_view name, Number new_parent, std::string_view new_name,
+                      RenameMode mode, Reply<Ok> reply) = 0;
+
+  // The span is valid during the reply only; shorter than asked only at the end of the file.
+  virtual void read(const Caller&, Number number, size_t size, uint64_t offset,
+                    Reply<std::span<const std::byte>> reply) = 0;
+  virtual void write(const Caller&, Number number, std::span<const std::byte> bytes, uint64_t offset,
+                     Reply<size_t> reply) = 0;
+  virtual void sync_file(const Caller&, Number number, Reply<Ok> reply) = 0;
+  // Durable: everything that was renamed into place in this directory before.
+  virtual void sync_directory(const Caller&, Number number, Reply<Ok> reply) = 0;
+
+  // Names after `offset` (0 is the beginning; else a next_offset given before) go to `filler` until it is full.
+  virtual void read_directory(const Caller&, Number number, uint64_t offset, DirectoryFiller& filler,
+                              Reply<Ok> reply) = 0;
+  virtual void space(const Caller&, Reply<SpaceReply> reply) = 0;
+
+  // Only where the layout completes by close (that mount runs with OPEN and RELEASE).
+  virtual void opened(const Caller&, Number number, bool for_writing, Reply<Ok> reply) = 0;
+  virtual void released(Number number, bool was_for_writing) = 0;
+
+  // The program that waits for `unique` was interrupted: a waiting request completes with FsError::interrupted.
+  virtual void interrupt(uint64_t unique) = 0;
+
+  // From the daemon's events; called by the worker's event thread.
+  virtual void on_events(const EventBatch& batch) = 0;
+  // Uses collected since the last call, for DaemonClient::uses().
+  virtual std::vector<Use> take_uses() = 0;
+  // Hands every finished but not yet committed tree to the daemon again (after its restart), and waits for none.
+  virtual void resume_commits() = 0;
+  // Retired entries without kernel references, not yet told to the daemon.
+  virtual std::vector<uint64_t> take_released() = 0;
+  // Finished trees that the daemon has not committed yet.
+  virtual size_t uncommitted() const = 0;
+};
+
+}  // namespace hitfs::fs

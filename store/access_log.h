@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "store/base/result.h"
+#include "store/key.h"
+
+namespace hitfs {
+
+// What happened to a key; the words of `hitfs why`.
+enum class AccessKind {
+  hit,           // answered from the store
+  pulled,        // came from a remote; detail: which
+  miss,          // no remote has it; detail: which were asked
+  breaker_open,  // not asked: the remote is considered down
+  budget_spent,  // not asked: the session has waited enough
+  fetch_failed,  // asked, failed; detail: why
+  refused,       // an artifact that is damaged or over a limit; detail: why
+  stored,        // written on this machine
+  pushed,        // taken by a remote; detail: which
+  push_failed,   // detail: why
+  push_parked,   // detail: why
+  evicted,       // detail: why (room, verify, replaced)
+};
+
+[[nodiscard]] std::string_view to_string(AccessKind kind);
+
+struct AccessRecord {
+  int64_t time_ms = 0;
+  Key key;
+  AccessKind kind = AccessKind::hit;
+  std::string detail;
+};
+
+// log.db: a ring of recent accesses, synchronous=OFF, so losing it costs only explanations. A failure to write is
+// logged once and never reaches a caller's work. Safe from several threads.
+class AccessLog {
+ public:
+  virtual ~AccessLog() = default;
+  virtual void record(const Key& key, AccessKind kind, const std::string& detail) = 0;
+  // Newest first.
+  virtual Result<std::vector<AccessRecord>> history(const Key& key, size_t limit) = 0;
+  virtual Result<std::vector<AccessRecord>> recent(size_t limit) = 0;
+};
+
+}  // namespace hitfs

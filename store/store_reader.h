@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "store/base/result.h"
+#include "store/base/unique_fd.h"
+#include "store/entry.h"
+#include "store/manifest.h"
+#include "store/store_paths.h"
+
+namespace hitfs {
+
+// The store as a front sees it: read only, beside a running daemon, without one, and across its restarts. No read
+// transaction outlives a call. Safe from several threads (a connection per call is taken from a small pool).
+class StoreReader {
+ public:
+  // `not_found` when there is no store there yet, `invalid_argument` for a newer format.
+  static Result<std::unique_ptr<StoreReader>> open(const StorePaths& paths);
+  virtual ~StoreReader() = default;
+
+  // The visible entry of a key; `not_found` is a miss. BUSY during recovery is waited for, never a miss.
+  virtual Result<Entry> find(const Key& key) = 0;
+  // The entry whose range holds `number`, retired ones included.
+  virtual Result<Entry> containing(uint64_t number) = 0;
+  // Visible entries of a namespace after `after` in byte order of their names, at most `limit`.
+  virtual Result<std::vector<Entry>> list(const std::string& scope, const std::string& space, const std::string& after,
+                                          size_t limit) = 0;
+
+  // Mapped and cached (the last few hundred).
+  virtual Result<std::shared_ptr<const MappedManifest>> manifest(uint64_t entry_id) = 0;
+
+  // Reads from a blob at `offset`; short only at its end. `not_found` or `corrupt` when the bytes are not here.
+  virtual Result<size_t> read(const Digest& blob, std::span<std::byte> into, uint64_t offset) = 0;
+  // A descriptor of the file that holds the blob, and where in it the blob starts: for sendfile.
+  struct Location {
+    UniqueFd file;
+    uint64_t offset;
+  };
+  virtual Result<Location> locate(const Digest& blob) = 0;
+};
+
+}  // namespace hitfs
