@@ -23,7 +23,7 @@ constexpr int kStopSignal = SIGTERM;
 class Daemon {
  public:
   static Result<std::unique_ptr<Daemon>> start(const DaemonOptions& options);
-  ~Daemon() { *running_pusher_.lock() = nullptr; }
+  ~Daemon();
 
  private:
   Daemon() = default;
@@ -54,6 +54,14 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const DaemonOptions& options) {
   daemon->build_parts(options);
   if (auto serving = daemon->serve(); !serving) return std::move(serving).error();
   return daemon;
+}
+
+// First nobody asks any more, then nothing happens by itself any more; the rest goes in the opposite order of its
+// making.
+Daemon::~Daemon() {
+  server_.reset();
+  *running_pusher_.lock() = nullptr;
+  if (timers_) timers_->stop();
 }
 
 Status Daemon::open(const DaemonOptions& options) {

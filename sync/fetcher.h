@@ -39,7 +39,7 @@ class Fetcher {
     TimerQueue& timers;
   };
   Fetcher(const Parts& parts, uint64_t max_artifact_bytes, size_t threads);
-  // Answers every waiter with `unavailable`; running transfers are aborted.
+  // Answers every waiter with `unavailable`; running transfers are aborted. The timers are stopped before.
   ~Fetcher();
 
   void fetch(const Key& key, Milliseconds wait, std::function<void(FetchReply)> done);

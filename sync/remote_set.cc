@@ -29,29 +29,34 @@ Json status_of(ConfiguredRemote& remote) {
 
 Result<std::unique_ptr<RemoteSet>> RemoteSet::open(const DaemonOptions& options,
                                                    std::function<void()> breaker_changed) {
-  auto set = std::make_unique<RemoteSet>();
   auto environment = RemoteEnvironment::of_process();
+  std::vector<std::unique_ptr<ConfiguredRemote>> remotes;
   for (const auto& remote_options : options.remotes) {
     if (remote_options.mode == RemoteMode::off) continue;
     GuardedRemote::Options guard{.patience = options.patience};
     guard.changed = [breaker_changed](BreakerState) { breaker_changed(); };
-    auto made = open_guarded_remote(remote_options, guard, environment);
-    if (!made) return in_context("remote " + remote_options.name, std::move(made).error());
+    auto opened = open_guarded_remote(remote_options, guard, environment);
+    if (!opened) return in_context("remote " + remote_options.name, std::move(opened).error());
     auto remote = std::make_unique<ConfiguredRemote>();
     remote->options = remote_options;
     remote->generation = options.generation;
-    remote->remote = *std::move(made);
+    remote->remote = *std::move(opened);
+    remotes.push_back(std::move(remote));
+  }
+  return std::make_unique<RemoteSet>(std::move(remotes));
+}
+
+RemoteSet::RemoteSet(std::vector<std::unique_ptr<ConfiguredRemote>> remotes) : all_(std::move(remotes)) {
+  for (const auto& remote : all_) {
     if (remote->reads()) {
-      set->readable_.push_back(remote.get());
-      set->names_ += (set->names_.empty() ? "" : ", ") + remote_options.name;
+      readable_.push_back(remote.get());
+      names_ += (names_.empty() ? "" : ", ") + remote->options.name;
     }
     if (remote->writes()) {
-      set->writable_.push_back(remote.get());
-      set->push_targets_.push_back(remote_options.name);
+      writable_.push_back(remote.get());
+      push_targets_.push_back(remote->options.name);
     }
-    set->all_.push_back(std::move(remote));
   }
-  return set;
 }
 
 Json RemoteSet::status_json() const {

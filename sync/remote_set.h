@@ -33,6 +33,9 @@ class RemoteSet {
   // remote is given up or is back; it must not block.
   static Result<std::unique_ptr<RemoteSet>> open(const DaemonOptions& options, std::function<void()> breaker_changed);
 
+  // Of remotes that are there already; tests put fakes in.
+  explicit RemoteSet(std::vector<std::unique_ptr<ConfiguredRemote>> remotes);
+
   [[nodiscard]] bool any_readable() const { return !readable_.empty(); }
   [[nodiscard]] const std::vector<ConfiguredRemote*>& readable() const { return readable_; }
   [[nodiscard]] const std::vector<ConfiguredRemote*>& writable() const { return writable_; }

@@ -20,6 +20,11 @@ TimerQueue::Ticket TimerQueue::run_after(Nanoseconds from_now, std::function<voi
 
 void TimerQueue::cancel(const Ticket& ticket) { state_.lock()->waiting.erase(ticket); }
 
+void TimerQueue::stop() {
+  thread_.request_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
 void TimerQueue::serve(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     std::function<void()> due;

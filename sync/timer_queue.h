@@ -24,6 +24,9 @@ class TimerQueue {
   Ticket run_after(Nanoseconds from_now, std::function<void()> what);
   // After this returns `what` will not start; it may be running right now on the queue's thread.
   void cancel(const Ticket& ticket);
+  // Waits for what is running; nothing runs afterwards. Call it before the objects that the functions use are
+  // destroyed, and not from one of the functions.
+  void stop();
 
  private:
   struct State {
