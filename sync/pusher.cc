@@ -14,14 +14,13 @@ namespace {
 
 constexpr log::Logger kLog{log::Folder::sync};
 
-constexpr Milliseconds kFirstPause{1'000};
 constexpr Milliseconds kLongestPause{300'000};
 // An upload that trickles must not hold a push thread for ever.
 constexpr Milliseconds kLongestPush = std::chrono::hours(1);
 
-// The pause before try number `attempts` + 1: doubling, up to kLongestPause, spread at random.
-Milliseconds pause_after(int attempts) {
-  Milliseconds whole = kFirstPause;
+// The pause after `attempts` failures before this one: doubling, up to kLongestPause, spread at random.
+Milliseconds pause_after(int attempts, Milliseconds first_pause) {
+  Milliseconds whole = first_pause;
   for (int i = 0; i < attempts && whole < kLongestPause; ++i) whole *= 2;
   return Backoff(std::min(whole, kLongestPause), kLongestPause).next();
 }
@@ -30,8 +29,7 @@ bool may_pass(Code code) { return code == Code::unavailable || code == Code::int
 
 }  // namespace
 
-Pusher::Pusher(const Parts& parts, PushQueue::Order order, std::string on_push_failed)
-    : parts_(parts), order_(order), on_push_failed_(std::move(on_push_failed)) {
+Pusher::Pusher(const Parts& parts, Options options) : parts_(parts), options_(std::move(options)) {
   for (auto* remote : parts_.remotes.writable()) {
     for (int i = 0; i < remote->options.parallel_pushes; ++i) {
       threads_.emplace_back([this, remote](const std::stop_token& stop) { serve(*remote, stop); });
@@ -66,7 +64,7 @@ void Pusher::serve(ConfiguredRemote& remote, const std::stop_token& stop) {
       wait_for_work(remote, seen_wakes, stop);
       continue;
     }
-    auto job = parts_.store.push_queue().take(remote.options.name, order_, system_clock().unix_ms());
+    auto job = parts_.store.push_queue().take(remote.options.name, options_.order, system_clock().unix_ms());
     if (!job) kLog.error("push queue error=\"{}\"", job.error().message);
     if (!job || !*job) {
       wait_for_work(remote, seen_wakes, stop);
@@ -79,12 +77,12 @@ void Pusher::serve(ConfiguredRemote& remote, const std::stop_token& stop) {
 }
 
 void Pusher::wait_for_work(ConfiguredRemote& remote, uint64_t seen_wakes, const std::stop_token& stop) {
-  // What is due already waits for the remote itself, whose pause says nothing here: look again in a second.
+  // What is due already waits for the remote, whose pause has no event: look again after a while.
   Milliseconds pause = kLongestPause;
   auto due = parts_.store.push_queue().next_due_ms(remote.options.name);
   if (due && *due) {
     auto until_due = Milliseconds(**due - system_clock().unix_ms());
-    pause = std::clamp(until_due, Milliseconds(1'000), kLongestPause);
+    pause = std::clamp(until_due, options_.first_pause, kLongestPause);
   }
   auto state = state_.lock();
   state.wait_until(stop, system_clock().now() + pause, [&](const State& now) { return now.wakes != seen_wakes; });
@@ -113,7 +111,7 @@ void Pusher::settle(ConfiguredRemote& remote, const PushJob& job, const Error& e
   auto& log = parts_.store.access_log();
   Status settled = Ok{};
   if (may_pass(error.code)) {
-    auto pause = std::max(pause_after(job.attempts), remote.remote->pause(Traffic::writes));
+    auto pause = std::max(pause_after(job.attempts, options_.first_pause), remote.remote->pause(Traffic::writes));
     settled = queue.retry(job, system_clock().unix_ms() + pause.count(), error.message);
     parts_.sessions.failed();
     log.record(job.key, AccessKind::push_failed, remote.options.name + ": " + error.message);
@@ -130,8 +128,8 @@ void Pusher::settle(ConfiguredRemote& remote, const PushJob& job, const Error& e
 }
 
 void Pusher::alarm(const PushJob& job, const std::string& why) {
-  if (on_push_failed_.empty()) return;
-  if (auto ran = run_push_alarm(on_push_failed_, job, why); !ran) {
+  if (options_.on_push_failed.empty()) return;
+  if (auto ran = run_push_alarm(options_.on_push_failed, job, why); !ran) {
     kLog.warn("on_push_failed error=\"{}\"", ran.error().message);
   }
 }

@@ -25,7 +25,12 @@ class Pusher {
     Scratch& scratch;
     Sessions& sessions;
   };
-  Pusher(const Parts& parts, PushQueue::Order order, std::string on_push_failed);
+  struct Options {
+    PushQueue::Order order = PushQueue::Order::oldest_first;
+    std::string on_push_failed;       // a command of the user's (push_alarm.h); empty for none
+    Milliseconds first_pause{1'000};  // before the second try; doubles, up to five minutes
+  };
+  Pusher(const Parts& parts, Options options);
   ~Pusher();
 
   // A commit has put something into the queue, or a remote is back.
@@ -46,8 +51,7 @@ class Pusher {
   void alarm(const PushJob& job, const std::string& why);
 
   Parts parts_;
-  const PushQueue::Order order_;
-  const std::string on_push_failed_;
+  const Options options_;
   Guarded<State> state_;
   std::vector<std::jthread> threads_;
 };
