@@ -14,7 +14,7 @@
 #include "store/base/log.h"
 #include "sync/listener/http_framing.h"
 #include "sync/listener/idle_watch.h"
-#include "sync/listener/worker_pool.h"
+#include "sync/thread_pool.h"
 
 // Threads: `options.threads` of libmicrohttpd call the handler and never wait; kBodyThreads run the bodies that may
 // wait for a disk; one watches idle connections. A connection rests ("suspended") while a body thread works for it or
@@ -81,7 +81,7 @@ using ExchangePtr = std::shared_ptr<Exchange>;
 class Server final : public HttpServer {
  public:
   Server(HttpHandler& handler, const HttpServerOptions& options)
-      : handler_(handler), options_(options), idle_(options.idle_timeout), bodies_(kBodyThreads) {}
+      : handler_(handler), options_(options), idle_(options.idle_timeout) {}
   ~Server() override;
 
   Status listen(int socket);
@@ -109,10 +109,10 @@ class Server final : public HttpServer {
   HttpHandler& handler_;
   HttpServerOptions options_;
   IdleWatch idle_;
-  std::atomic<bool> stopping_{false};
+  std::atomic<bool> stopping_{false};  // set while under_way_ is locked
   std::atomic<bool> quiesced_{false};
   Guarded<std::unordered_map<Exchange*, ExchangePtr>> under_way_;
-  WorkerPool bodies_;
+  std::optional<ThreadPool> bodies_{std::in_place, kBodyThreads};
   MHD_Daemon* daemon_ = nullptr;
 };
 
@@ -229,7 +229,7 @@ MHD_Result Server::on_slow_body(Exchange& exchange, const char* data, size_t* si
   exchange.piece_size = *size;
   state->resting = true;
   MHD_suspend_connection(exchange.connection);
-  bodies_.run([shared = exchange.shared_from_this(), piece = std::as_bytes(std::span(data, *size))] {
+  bodies_->submit([shared = exchange.shared_from_this(), piece = std::as_bytes(std::span(data, *size))] {
     shared->keeps_body = shared->transaction->body(piece).has_value();
     shared->piece_done();
   });
@@ -260,8 +260,9 @@ MHD_Result Server::answer_or_rest(Exchange& exchange) {
 void* Server::on_target(void* cls, const char* target, MHD_Connection* connection) {
   auto exchange = std::make_shared<Exchange>(connection, target);
   auto* server = static_cast<Server*>(cls);
-  if (server->stopping_) exchange->state.lock()->stopping = true;
-  (*server->under_way_.lock())[exchange.get()] = exchange;
+  auto under_way = server->under_way_.lock();
+  exchange->state.lock()->stopping = server->stopping_;
+  (*under_way)[exchange.get()] = exchange;
   return exchange.get();
 }
 
@@ -340,11 +341,14 @@ bool Server::finish(Milliseconds at_most) {
 Server::~Server() {
   if (!daemon_) return;
   quiesce();
-  stopping_ = true;
   std::vector<ExchangePtr> left;
-  for (const auto& [exchange, shared] : *under_way_.lock()) left.push_back(shared);
+  {
+    auto under_way = under_way_.lock();
+    stopping_ = true;
+    for (const auto& [exchange, shared] : *under_way) left.push_back(shared);
+  }
   for (const auto& exchange : left) exchange->state.lock()->stopping = true;
-  bodies_.wait_idle();  // wakes the connections whose body it worked for
+  bodies_.reset();  // finishes what it has begun and drops the rest; nobody adds to it any more
   for (const auto& exchange : left) {
     auto reply = text_reply(503, "the server is stopping\n");
     reply.close = true;
