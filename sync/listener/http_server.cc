@@ -145,6 +145,12 @@ IdleWatch::Handle& idle_handle(MHD_Connection* connection) {
   return *static_cast<IdleWatch::Handle*>(info->socket_context);
 }
 
+HttpReply stopping_reply() {
+  auto reply = text_reply(503, "the server is stopping\n");
+  reply.close = true;
+  return reply;
+}
+
 // The library cuts the request line into C strings in place, so a NUL byte would silently end the target: then the
 // version does not stand right behind it.
 bool is_whole_target(const char* raw, const std::string& target, const char* version) {
@@ -246,8 +252,8 @@ MHD_Result Server::answer_or_rest(Exchange& exchange) {
   std::optional<HttpReply> reply;
   {
     auto state = exchange.state.lock();
+    if (!state->reply && state->stopping) state->reply = stopping_reply();
     if (!state->reply) {
-      if (state->stopping) return MHD_NO;
       state->resting = true;
       MHD_suspend_connection(exchange.connection);
       return MHD_YES;
@@ -349,11 +355,7 @@ Server::~Server() {
   }
   for (const auto& exchange : left) exchange->state.lock()->stopping = true;
   bodies_.reset();  // finishes what it has begun and drops the rest; nobody adds to it any more
-  for (const auto& exchange : left) {
-    auto reply = text_reply(503, "the server is stopping\n");
-    reply.close = true;
-    exchange->send(std::move(reply));
-  }
+  for (const auto& exchange : left) exchange->send(stopping_reply());
   left.clear();
   finish(kLastAnswers);
   MHD_stop_daemon(daemon_);
