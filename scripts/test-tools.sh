@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the real tools that tests run against, in pinned versions, into build/tools. Installs only what is missing.
 #
-#   scripts/test-tools.sh [--list]
+#   scripts/test-tools.sh [TOOL...]     TOOL: as --list prints them (default: all)
 #
 # Needs node and npm; npm uses the registry that it is configured for. HITFS_TOOLS names another folder.
 set -euo pipefail
@@ -14,6 +14,7 @@ if [[ "${1:-}" == --list ]]; then
   printf 'nx-%s\n' "${nx_versions[@]}"
   exit 0
 fi
+[[ $# -gt 0 ]] || set -- "${nx_versions[@]/#/nx-}"
 tools=${HITFS_TOOLS:-$PWD/build/tools}
 die() {
   echo "test-tools.sh: $*" >&2
@@ -46,7 +47,9 @@ install_nx() {
 
 mkdir -p "$tools"
 rm -rf "$tools"/.nx-*
-for version in "${nx_versions[@]}"; do
+for tool in "$@"; do
+  version=${tool#nx-}
+  [[ "$tool" == nx-* && " ${nx_versions[*]} " == *" $version "* ]] || die "unknown tool '$tool' (see --list)"
   install_nx "$version"
-  echo "nx $(nx_version "$tools/nx-$version"): $tools/nx-$version"
+  echo "nx $(nx_version "$tools/$tool"): $tools/$tool"
 done
