@@ -441,6 +441,7 @@ Result<HttpAnswer> HttpClient::ask(const HttpQuestion& question, const OnHead& o
   TransferWatch watch(call, options_.patience, question.answer_limit.value_or(options_.patience.first_byte));
   Url url = question.url;
   auto answer = [&]() -> Result<HttpAnswer> {
+    if (auto late = watch.give_up()) return *std::move(late);
     for (int hop = 0; hop <= options_.max_redirects; ++hop) {
       Exchange exchange(options_, question, url, watch, call, on_head);
       auto got = exchange.run(handle);
