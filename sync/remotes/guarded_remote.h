@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "sync/options.h"
 #include "sync/remotes/breaker.h"
@@ -49,6 +50,7 @@ class GuardedRemote final : public Remote {
  private:
   struct Core;
   std::shared_ptr<Core> core_;
+  std::jthread thread_;
 };
 
 }  // namespace hitfs

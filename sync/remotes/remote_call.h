@@ -50,7 +50,7 @@ struct RemoteCall {
   Trouble trouble = Trouble::none;
   std::optional<Milliseconds> retry_after;  // how long the remote asks to be left alone
 
-  // Monotonic time since when this call waits for the other side; 0 while bytes flow or are handled here.
+  // Monotonic time of the last sign of life while this call waits for the other side; 0 while it is busy here.
   std::atomic<MonotonicTime::rep> waiting_since{0};
 };
 
