@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fs/numbers.h"
 #include "fs/reply.h"
 #include "store/base/clock.h"
 #include "store/base/result.h"
@@ -20,9 +21,6 @@
 #include "store/store_reader.h"
 
 namespace hitfs::fs {
-
-using Number = uint64_t;  // an inode number; fs/numbers.h says which range means what
-constexpr Number kRootNumber = 1;
 
 struct Attributes {
   Number number = 0;
@@ -41,6 +39,9 @@ struct NodeReply {
   Attributes attributes;
   Nanoseconds entry_timeout{};
   Nanoseconds attribute_timeout{};
+  // False only in listings: number and type are right and the rest is not known (a committed name at the top, whose
+  // manifest a listing does not open). READDIRPLUS then gives no node for it (nodeid 0), and it is not handed out.
+  bool handed_out = true;
 };
 struct AttributesReply {
   Attributes attributes;
@@ -73,7 +74,7 @@ class DirectoryFiller {
  public:
   virtual ~DirectoryFiller() = default;
   virtual bool add(std::string_view name, const NodeReply& node, uint64_t next_offset) = 0;
-  // True for READDIRPLUS: every name taken counts as handed out.
+  // True for READDIRPLUS: every name taken counts as handed out, but for "." and ".." and where node.handed_out is false.
   [[nodiscard]] virtual bool counts_references() const = 0;
 };
 
