@@ -74,7 +74,8 @@ class DirectoryFiller {
  public:
   virtual ~DirectoryFiller() = default;
   virtual bool add(std::string_view name, const NodeReply& node, uint64_t next_offset) = 0;
-  // True for READDIRPLUS: every name taken counts as handed out, but for "." and ".." and where node.handed_out is false.
+  // True for READDIRPLUS: every name taken counts as handed out, but for "." and ".." and where node.handed_out is
+  // false.
   [[nodiscard]] virtual bool counts_references() const = 0;
 };
 

@@ -17,9 +17,7 @@ constexpr Number kEndCommitted = 1ull << 52;
 constexpr Number kFirstStaging = kEndCommitted;
 constexpr Number kEndStaging = 1ull << 53;
 
-[[nodiscard]] constexpr bool is_committed(Number number) {
-  return number >= kFirstCommitted && number < kEndCommitted;
-}
+[[nodiscard]] constexpr bool is_committed(Number number) { return number >= kFirstCommitted && number < kEndCommitted; }
 [[nodiscard]] constexpr bool is_staging(Number number) { return number >= kFirstStaging && number < kEndStaging; }
 
 }  // namespace hitfs::fs
