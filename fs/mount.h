@@ -18,8 +18,8 @@ struct MountOptions {
 // reads from the descriptor: a worker that inherits it serves (fs/worker.h), and may die and be replaced unseen. The
 // mount stays for as long as any process has the descriptor open and nobody unmounted it.
 //
-// One owner, not thread-safe. mount() and unmount() may wait for fusermount3, at most a few seconds; they need no
-// worker. The destructor unmounts.
+// One owner, not thread-safe. mount() and unmount() may wait for a child of their own (fusermount3), at most a few
+// seconds, and reap it; they need no worker. The destructor unmounts.
 class Mount {
  public:
   // Mounts as root with mount(2), else through fusermount3. A dead mount left at the same place ("transport endpoint is
@@ -28,7 +28,7 @@ class Mount {
   // /etc/fuse.conf forbids it; `unavailable` without /dev/fuse or fusermount3. Each message names the remedy.
   static Result<Mount> mount(const MountOptions& options);
 
-  Mount(Mount&&) noexcept = default;
+  Mount(Mount&& other) noexcept { swap(other); }
   Mount& operator=(Mount&& other) noexcept;
   Mount(const Mount&) = delete;
   Mount& operator=(const Mount&) = delete;
@@ -43,15 +43,22 @@ class Mount {
   Status unmount();
 
   // Closes the descriptor without unmounting: when no worker has it either, every call on the mount fails at once with
-  // ENOTCONN or ECONNABORTED instead of hanging. For a mount whose workers keep dying.
+  // ENOTCONN or ECONNABORTED instead of hanging. For a mount whose workers keep dying; SlotMemory::fail_all() first.
+  // unmount() still takes the dead mount away.
   void abort();
 
  private:
-  Mount(std::filesystem::path mount_point, UniqueFd device)
-      : mount_point_(std::move(mount_point)), device_(std::move(device)) {}
+  Mount(std::filesystem::path mount_point, UniqueFd device, std::string device_number)
+      : mount_point_(std::move(mount_point)),
+        device_(std::move(device)),
+        device_number_(std::move(device_number)),
+        mounted_(true) {}
+  void swap(Mount& other) noexcept;
 
   std::filesystem::path mount_point_;
   UniqueFd device_;
+  std::string device_number_;  // of this very mount, in the mount table
+  bool mounted_ = false;       // not yet unmounted by us
 };
 
 }  // namespace hitfs::fs
