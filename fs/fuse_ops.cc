@@ -186,7 +186,7 @@ void on_symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const cha
   filesystem(req).make_symlink(caller(req), parent, name, target, node_reply(req, "SYMLINK"));
 }
 
-// A regular file made without opening it; nothing else is ever made here.
+// How files are made where OPEN is not used; nothing but regular files is ever made here.
 void on_mknod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, dev_t) {
   if (!S_ISREG(mode)) return fail(req, "MKNOD", FsError::not_permitted);
   filesystem(req).create(caller(req), parent, name, file_mode(mode), node_reply(req, "MKNOD"));
@@ -222,11 +222,12 @@ void send_created(fuse_req_t req, const NodeReply& node) {
   if (fuse_reply_create(req, &entry, &file) != 0) owner.forget(node.attributes.number, 1);
 }
 
-// CREATE is an open as well where closes count.
+// CREATE is an open as well, so it is only for layouts that count closes. Elsewhere the kernel is told once to make files
+// by MKNOD: as many requests, the first OPEN comes at once, and with it the end of every RELEASE.
 void on_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info*) {
+  if (!context(req).open_and_release) return fail(req, "CREATE", FsError::not_supported);
   auto who = caller(req);
   auto created = [req, who](const NodeReply& node) {
-    if (!context(req).open_and_release) return send_created(req, node);
     auto opened = reply<Ok>(req, "CREATE", [req, node](Ok) { send_created(req, node); });
     filesystem(req).opened(who, node.attributes.number, true, std::move(opened));
   };
@@ -246,7 +247,6 @@ void on_open(fuse_req_t req, fuse_ino_t number, fuse_file_info* file) {
   filesystem(req).opened(caller(req), number, for_writing(*file), reply<Ok>(req, "OPEN", send));
 }
 
-// Only where closes count: else the CREATE before the first OPEN may send one, and it means nothing.
 void on_release(fuse_req_t req, fuse_ino_t number, fuse_file_info* file) {
   if (context(req).open_and_release) filesystem(req).released(number, for_writing(*file));
   fuse_reply_err(req, 0);
