@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "store/access_log.h"
+#include "store/archive/guard.h"
 #include "store/base/guarded.h"
 #include "store/daemon_client.h"
 #include "store/entry_store.h"
