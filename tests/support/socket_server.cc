@@ -114,9 +114,10 @@ bool Connection::send(std::string_view bytes) {
 }
 
 bool Connection::answer(int status, std::string_view body, const std::string& more_headers) {
-  return send("HTTP/1.1 " + std::to_string(status) + " Status\r\nContent-Length: " + std::to_string(body.size()) +
-              "\r\n" + more_headers + "\r\n") &&
-         send(body);
+  // In one piece: a body sent after its head would wait for the peer's delayed acknowledgement.
+  std::string bytes = "HTTP/1.1 " + std::to_string(status) +
+                      " Status\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" + more_headers + "\r\n";
+  return send(bytes.append(body));
 }
 
 void Connection::wait_closed() {
@@ -130,11 +131,15 @@ bool Connection::wait_closed_for(Milliseconds time) {
 
 void Connection::reset() {
   linger hard{1, 0};
+  std::lock_guard lock(closing_);
   ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
   fd_.reset();
 }
 
-void Connection::shut_down() { ::shutdown(fd_.get(), SHUT_RDWR); }
+void Connection::shut_down() {
+  std::lock_guard lock(closing_);
+  ::shutdown(fd_.get(), SHUT_RDWR);
+}
 
 SocketServer::SocketServer(Script script, const std::string& certificate_file, const std::string& key_file)
     : script_(std::move(script)), listening_(listen_on_loopback(port_)) {

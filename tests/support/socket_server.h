@@ -6,6 +6,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -59,6 +60,7 @@ class Connection {
   // Appends what comes to `buffer_`; false at the end.
   bool read_more();
 
+  std::mutex closing_;  // a reset closes the descriptor that shut_down() looks at
   UniqueFd fd_;
   SSL* tls_;
   Guarded<std::vector<SeenRequest>>& seen_;
