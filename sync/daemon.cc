@@ -93,13 +93,15 @@ void Daemon::build_parts(const DaemonOptions& options) {
              retirement_->on_retired(entry);
            }});
   retirement_->resume();
-  fetcher_ = std::make_unique<Fetcher>(Fetcher::Parts{*store_, *remotes_, *scratch_, *sessions_, *timers_},
-                                       options.max_artifact_bytes, kFetchThreads);
+  GuardLimits limits{.artifact_bytes = options.max_artifact_bytes, .unpacked_bytes = options.max_unpacked_bytes};
+  fetcher_ = std::make_unique<Fetcher>(Fetcher::Parts{*store_, *remotes_, *scratch_, *sessions_, *timers_}, limits,
+                                       kFetchThreads);
   auto order = options.continuous_integration ? PushQueue::Order::smallest_first : PushQueue::Order::oldest_first;
   pusher_ =
-      std::make_unique<Pusher>(Pusher::Parts{*store_, *remotes_, *scratch_, *sessions_}, order, options.on_push_failed);
+      std::make_unique<Pusher>(Pusher::Parts{*store_, *remotes_, *scratch_, *sessions_},
+                                     Pusher::Options{.order = order, .on_push_failed = options.on_push_failed});
   *running_pusher_.lock() = pusher_.get();
-  handover_ = std::make_unique<Handover>(*store_, *remotes_, paths_, [this] { pusher_->wake(); });
+  handover_ = std::make_unique<Handover>(*store_, *remotes_, paths_, limits, [this] { pusher_->wake(); });
 }
 
 Status Daemon::serve() {

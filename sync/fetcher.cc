@@ -55,8 +55,8 @@ class CountingWriter final : public EntryWriter {
 
 }  // namespace
 
-Fetcher::Fetcher(const Parts& parts, uint64_t max_artifact_bytes, size_t threads)
-    : parts_(parts), max_artifact_bytes_(max_artifact_bytes), threads_(threads) {}
+Fetcher::Fetcher(const Parts& parts, const GuardLimits& limits, size_t threads)
+    : parts_(parts), limits_(limits), threads_(threads) {}
 
 Fetcher::~Fetcher() {
   stopping_.request_stop();
@@ -131,7 +131,7 @@ FetchReply Fetcher::pull_from(ConfiguredRemote& remote, const Key& key) {
     log.record(key, AccessKind::breaker_open, remote.options.name);
     return unavailable("breaker open");
   }
-  IncomingEntry incoming(parts_.store, parts_.scratch, key, max_artifact_bytes_);
+  IncomingEntry incoming(parts_.store, parts_.scratch, key, limits_);
   CountingWriter counting(incoming, received_);
   RemoteCall call(Deadline::after(kLongestPull), stopping_.get_token());
   asking(key, &remote);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "store/access_log.h"
+#include "store/archive/guard.h"
 #include "store/base/guarded.h"
 #include "store/daemon_client.h"
 #include "store/entry_store.h"
@@ -38,7 +39,7 @@ class Fetcher {
     Sessions& sessions;
     TimerQueue& timers;
   };
-  Fetcher(const Parts& parts, uint64_t max_artifact_bytes, size_t threads);
+  Fetcher(const Parts& parts, const GuardLimits& limits, size_t threads);
   // Answers every waiter with `unavailable`; running transfers are aborted. The timers are stopped before.
   ~Fetcher();
 
@@ -76,7 +77,7 @@ class Fetcher {
   void asking(const Key& key, ConfiguredRemote* remote);
 
   Parts parts_;
-  const uint64_t max_artifact_bytes_;
+  const GuardLimits limits_;
   std::stop_source stopping_;
   std::atomic<uint64_t> received_{0};  // since the last tick
   Guarded<State> state_;

@@ -32,8 +32,9 @@ bool is_refusal(Code code) {
 
 }  // namespace
 
-Handover::Handover(EntryStore& store, RemoteSet& remotes, StorePaths paths, std::function<void()> committed)
-    : store_(store), remotes_(remotes), paths_(std::move(paths)), committed_(std::move(committed)) {}
+Handover::Handover(EntryStore& store, RemoteSet& remotes, StorePaths paths, const GuardLimits& limits,
+                   std::function<void()> committed)
+    : store_(store), remotes_(remotes), paths_(std::move(paths)), limits_(limits), committed_(std::move(committed)) {}
 
 Result<std::filesystem::path> Handover::staged_path(const std::string& front, const std::string& file) const {
   if (!is_plain_name(front) || !is_plain_name(file)) {
@@ -68,7 +69,7 @@ Result<StoreReply> Handover::store(const std::string& front, const std::string& 
   if (!staged) return std::move(staged).error();
 
   CommitOptions options{.durable = true, .replace = false, .origin = "local", .push_to = remotes_.push_targets()};
-  auto admitted = admit_artifact(store_, **staged, key, options);
+  auto admitted = admit_artifact(store_, **staged, key, limits_, options);
   if (!admitted) {
     const auto& error = admitted.error();
     store_.access_log().record(key, AccessKind::refused, error.message);

@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 
+#include "store/archive/guard.h"
 #include "store/daemon_client.h"
 #include "store/entry_store.h"
 #include "store/store_paths.h"
@@ -16,7 +17,8 @@ namespace hitfs {
 class Handover {
  public:
   // All outlive it. `committed` is called after a commit that put something into the push queue.
-  Handover(EntryStore& store, RemoteSet& remotes, StorePaths paths, std::function<void()> committed);
+  Handover(EntryStore& store, RemoteSet& remotes, StorePaths paths, const GuardLimits& limits,
+           std::function<void()> committed);
 
   // `draft` in staging/<front>/; the draft itself is the front's to remove.
   Result<CommitReply> commit(const std::string& front, const std::string& draft, bool durable);
@@ -29,6 +31,7 @@ class Handover {
   EntryStore& store_;
   RemoteSet& remotes_;
   const StorePaths paths_;
+  const GuardLimits limits_;
   const std::function<void()> committed_;
 };
 

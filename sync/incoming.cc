@@ -4,7 +4,7 @@
 
 #include "store/base/log.h"
 #include "store/codecs/codec.h"
-#include "store/tree_intake.h"
+#include "store/codecs/intake_sink.h"
 
 namespace hitfs {
 
@@ -18,9 +18,10 @@ class DiscardingSink final : public TreeSink, public ByteSink {
   Status root(bool, uint16_t, int64_t) override { return Ok{}; }
   Status directory(std::string_view, uint16_t, int64_t) override { return Ok{}; }
   Status symlink(std::string_view, std::string_view, int64_t) override { return Ok{}; }
-  Result<ByteSink*> file(std::string_view, uint16_t, int64_t, uint64_t) override {
+  Result<ByteSink*> begin_file(std::string_view, uint16_t, int64_t, std::optional<uint64_t>) override {
     return static_cast<ByteSink*>(this);
   }
+  Status end_file() override { return Ok{}; }
   Status write(std::span<const std::byte>) override { return Ok{}; }
 };
 
@@ -55,15 +56,13 @@ Result<Admission> commit_as_artifact(EntryStore& store, const Scratch::File& fil
 Result<Admission> commit_as_tree(EntryStore& store, const Codec& codec, const Scratch::File& file,
                                  ManifestHeader header, const CommitOptions& options) {
   auto intake = store.begin();
-  TreeIntake sink(*intake);
+  IntakeSink sink(*intake);
   auto source = file.read();
   auto facts = codec.unpack(*source, sink);
   if (!facts) return std::move(facts).error();
-  auto tree = sink.finish();
-  if (!tree) return std::move(tree).error();
-  header.kind = sink.is_file() ? EntryKind::file : EntryKind::directory;
+  header.kind = sink.kind();
   header.exit_code = facts->exit_code;
-  auto committed = intake->commit(*tree, std::move(header), options);
+  auto committed = intake->commit(sink.tree(), std::move(header), options);
   if (!committed) return std::move(committed).error();
   return admission_of(*committed);
 }
@@ -85,33 +84,36 @@ Status check_artifact(const Codec& codec, const Scratch::File& file) {
 bool keeps_artifacts(const std::string& space) { return space == "nx" || space == "raw"; }
 
 Result<Admission> admit_artifact(EntryStore& store, const Scratch::File& file, const Key& key,
-                                 const CommitOptions& options) {
+                                 const GuardLimits& limits, const CommitOptions& options) {
   ManifestHeader header;
   header.key = key;
   header.kind = EntryKind::opaque;
   // Bytes that another hitfs named by a hash: only the one who asks by the full key can read them.
   if (key.space == "raw") return commit_as_artifact(store, file, std::move(header), options);
 
-  const Codec& codec = codec_for(key.space);
-  auto recognised = recognise(codec, file);
+  auto codec = make_codec(key.space, limits);
+  auto recognised = recognise(*codec, file);
   if (!recognised) return std::move(recognised).error();
-  if (*recognised == Codec::Recognised::unknown) {
-    kLog.warn("artifact key={} format=unknown kept=opaque", key.text());
-    return commit_as_artifact(store, file, std::move(header), options);
+  switch (*recognised) {
+    case Codec::Recognised::damaged: return Error{Code::corrupt, "these bytes are no artifact"};
+    case Codec::Recognised::unknown:
+      kLog.warn("artifact key={} format=unknown kept=opaque", key.text());
+      return commit_as_artifact(store, file, std::move(header), options);
+    case Codec::Recognised::yes: break;
   }
-  if (!keeps_artifacts(key.space)) return commit_as_tree(store, codec, file, std::move(header), options);
-  if (auto checked = check_artifact(codec, file); !checked) return std::move(checked).error();
+  if (!keeps_artifacts(key.space)) return commit_as_tree(store, *codec, file, std::move(header), options);
+  if (auto checked = check_artifact(*codec, file); !checked) return std::move(checked).error();
   header.kind = EntryKind::artifact;
   return commit_as_artifact(store, file, std::move(header), options);
 }
 
-IncomingEntry::IncomingEntry(EntryStore& store, Scratch& scratch, Key key, uint64_t max_artifact_bytes)
-    : store_(store), scratch_(scratch), key_(std::move(key)), max_artifact_bytes_(max_artifact_bytes) {}
+IncomingEntry::IncomingEntry(EntryStore& store, Scratch& scratch, Key key, const GuardLimits& limits)
+    : store_(store), scratch_(scratch), key_(std::move(key)), limits_(limits) {}
 
 Result<ByteSink*> IncomingEntry::artifact(std::optional<uint64_t> size) {
-  if (size && *size > max_artifact_bytes_) {
+  if (size && *size > limits_.artifact_bytes) {
     return Error{Code::no_space, "an artifact of " + std::to_string(*size) + " bytes is over the limit of " +
-                                     std::to_string(max_artifact_bytes_)};
+                                     std::to_string(limits_.artifact_bytes)};
   }
   if (artifact_) {
     if (auto restarted = artifact_->restart(); !restarted) return std::move(restarted).error();
@@ -120,7 +122,7 @@ Result<ByteSink*> IncomingEntry::artifact(std::optional<uint64_t> size) {
   auto file = scratch_.create();
   if (!file) return std::move(file).error();
   artifact_ = *std::move(file);
-  artifact_->limit(max_artifact_bytes_);
+  artifact_->limit(limits_.artifact_bytes);
   return static_cast<ByteSink*>(artifact_.get());
 }
 
@@ -164,7 +166,7 @@ Result<Admission> IncomingEntry::finish(const std::string& origin) {
     return admission_of(*committed);
   }
   if (!artifact_) return Error{Code::internal, "the remote sent nothing"};
-  return admit_artifact(store_, *artifact_, key_, options);
+  return admit_artifact(store_, *artifact_, key_, limits_, options);
 }
 
 uint64_t IncomingEntry::bytes() const { return blob_bytes_ + (artifact_ ? artifact_->size() : 0); }

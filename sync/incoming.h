@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "store/archive/guard.h"
 #include "store/entry_store.h"
 #include "sync/remotes/remote.h"
 #include "sync/scratch.h"
@@ -29,12 +30,12 @@ struct Admission {
 // broken, `permission_denied` for an artifact of a failed task (an Nx client before 23 would read its code as
 // 0: facts of nx, section 0.10), `no_space` for a limit. A format that we do not know becomes an opaque entry.
 Result<Admission> admit_artifact(EntryStore& store, const Scratch::File& file, const Key& key,
-                                 const CommitOptions& options);
+                                 const GuardLimits& limits, const CommitOptions& options);
 
 // The EntryWriter of a pull: stages what a remote sends; finish() checks and commits it. One owner, one thread.
 class IncomingEntry final : public EntryWriter {
  public:
-  IncomingEntry(EntryStore& store, Scratch& scratch, Key key, uint64_t max_artifact_bytes);
+  IncomingEntry(EntryStore& store, Scratch& scratch, Key key, const GuardLimits& limits);
 
   Result<ByteSink*> artifact(std::optional<uint64_t> size) override;
   Result<bool> has_blob(const Digest& digest) override;
@@ -51,7 +52,7 @@ class IncomingEntry final : public EntryWriter {
   EntryStore& store_;
   Scratch& scratch_;
   const Key key_;
-  const uint64_t max_artifact_bytes_;
+  const GuardLimits limits_;
   std::unique_ptr<Scratch::File> artifact_;
   std::unique_ptr<EntryIntake> intake_;
   std::optional<Digest> expected_;  // of the blob that is coming in

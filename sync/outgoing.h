@@ -29,7 +29,4 @@ class OutgoingEntry final : public EntryReader {
   std::shared_ptr<const MappedManifest> manifest_;
 };
 
-// A blob of the store as a stream. The reader outlives it.
-[[nodiscard]] std::unique_ptr<ByteSource> read_blob(StoreReader& reader, const Digest& digest);
-
 }  // namespace hitfs

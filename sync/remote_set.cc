@@ -33,7 +33,8 @@ Result<std::unique_ptr<RemoteSet>> RemoteSet::open(const DaemonOptions& options,
   std::vector<std::unique_ptr<ConfiguredRemote>> remotes;
   for (const auto& remote_options : options.remotes) {
     if (remote_options.mode == RemoteMode::off) continue;
-    GuardedRemote::Options guard{.patience = options.patience};
+    GuardedRemote::Options guard;
+    guard.patience = options.patience;
     guard.changed = [breaker_changed](BreakerState) { breaker_changed(); };
     auto opened = open_guarded_remote(remote_options, guard, environment);
     if (!opened) return in_context("remote " + remote_options.name, std::move(opened).error());

@@ -131,8 +131,8 @@ Status Guard::check_target(const ArchiveMember& member, const std::string& path)
       named = true;
       return true;
     }
-    if (named) broken = "link target with \"..\" after a name";
     if (--room < 0) broken = "link that leaves the entry";
+    if (named) broken = "link target with \"..\" after a name";
     return broken.empty();
   });
   if (!broken.empty()) return refuse(broken, member);

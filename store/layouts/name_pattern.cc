@@ -2,6 +2,7 @@
 
 #include <locale.h>
 
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <optional>
@@ -14,25 +15,29 @@ namespace {
 constexpr size_t kMaxPattern = 1024;
 constexpr size_t kMaxName = 255;
 constexpr int kMaxCount = 255;
+constexpr int kMaxCopies = 4096;
 
 // Why a pattern is refused although the C library would take it; none when it is fine.
 std::optional<std::string_view> trouble(std::string_view pattern) {
   if (pattern.size() > kMaxPattern) return "longer than 1024 bytes";
   if (pattern.find('\0') != std::string_view::npos) return "has a NUL byte";
-  int groups_with_count = 0;
+  bool repeats_a_group = false;
+  int copies = 1;  // the product of all counts: what nested ones can amount to
   for (size_t i = 0; i < pattern.size(); ++i) {
     if (pattern[i] == '\\') {
       if (++i < pattern.size() && std::isdigit(static_cast<unsigned char>(pattern[i]))) return "has a back-reference";
       continue;
     }
     if (pattern[i] != '{') continue;
-    if (i > 0 && pattern[i - 1] == ')' && ++groups_with_count > 1) return "repeats more than one group by a count";
+    if (i > 0 && pattern[i - 1] == ')') repeats_a_group = true;
     int count = 0;
     for (++i; i < pattern.size() && pattern[i] != '}'; ++i) {
       count = std::isdigit(static_cast<unsigned char>(pattern[i])) ? count * 10 + (pattern[i] - '0') : 0;
       if (count > kMaxCount) return "has a repetition count beyond 255";
     }
+    copies = std::min(copies * std::max(count, 1), kMaxCopies + 1);
   }
+  if (repeats_a_group && copies > kMaxCopies) return "repeats groups with counts that come to more than 4096";
   return std::nullopt;
 }
 

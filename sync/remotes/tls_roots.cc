@@ -29,7 +29,7 @@ Result<std::string> certificates_of(const std::string& file) {
 std::string system_roots() {
   const char* chosen = std::getenv("SSL_CERT_FILE");
   for (const std::string& file : {std::string(chosen ? chosen : ""), std::string("/etc/ssl/certs/ca-certificates.crt"),
-                                 std::string("/etc/pki/tls/certs/ca-bundle.crt"), std::string("/etc/ssl/cert.pem")}) {
+                                  std::string("/etc/pki/tls/certs/ca-bundle.crt"), std::string("/etc/ssl/cert.pem")}) {
     if (file.empty()) continue;
     if (auto text = io::read_file(file, kMostBytes)) return *std::move(text) + "\n";
   }

@@ -22,7 +22,7 @@ class FetcherTest : public ::testing::Test {
   Fetcher& fetcher() {
     if (!fetcher_) {
       Fetcher::Parts parts{*parts_.store, parts_.remote_set(), *parts_.scratch, parts_.sessions, parts_.timers};
-      fetcher_ = std::make_unique<Fetcher>(parts, 1 << 20, 8);
+      fetcher_ = std::make_unique<Fetcher>(parts, GuardLimits{.artifact_bytes = 1 << 20}, 8);
     }
     return *fetcher_;
   }
@@ -155,7 +155,7 @@ TEST(FetcherBudgetTest, WhenTheBudgetIsSpentEverybodyIsSentAwayAndTheRestAreInst
     return Error{Code::unavailable, "stopped"};
   };
   Fetcher::Parts fetcher_parts{*parts.store, parts.remote_set(), *parts.scratch, parts.sessions, parts.timers};
-  auto fetcher = std::make_unique<Fetcher>(fetcher_parts, 1 << 20, 8);
+  auto fetcher = std::make_unique<Fetcher>(fetcher_parts, GuardLimits{}, 8);
   auto ask = [&](const Key& key) {
     auto promise = std::make_shared<std::promise<FetchReply>>();
     fetcher->fetch(key, kLong, [promise](FetchReply reply) { promise->set_value(std::move(reply)); });
