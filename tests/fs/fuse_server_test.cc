@@ -27,6 +27,7 @@ struct Life {
     FuseServerOptions options{.fuse_fd = device};
     server = std::move(FuseServer::create(options, slots, filesystem).value());
   }
+  ~Life() { filesystem.release(); }
   ReferenceTable references;
   testing::DiskFilesystem filesystem;
   std::unique_ptr<FuseServer> server;
@@ -36,7 +37,7 @@ class FuseServerTest : public ::testing::Test {
  protected:
   FuseServerTest() : slots_(SlotMemory::create().value()) {}
   void TearDown() override {
-    kernel_.reset();
+    kernel_->cut();
     life_.reset();
   }
   void begin() { life_ = std::make_unique<Life>(folder_.path(), slots_, kernel_->device()); }
@@ -49,7 +50,7 @@ class FuseServerTest : public ::testing::Test {
   }
   // The server before dies where it stands, for all that its slots tell: the kernel's side is cut, so it can end.
   void die() {
-    kernel_.reset();
+    kernel_->cut();
     life_.reset();
     kernel_ = std::make_unique<FakeKernel>(10'000);
   }
@@ -255,7 +256,7 @@ TEST_F(FuseServerTest, TellsWhenItsKernelIsGone) {
   serve();
   pollfd gone{life_->server->gone_fd(), POLLIN, 0};
   EXPECT_EQ(::poll(&gone, 1, 0), 0);
-  kernel_.reset();
+  kernel_->cut();
   EXPECT_EQ(::poll(&gone, 1, 10'000), 1);
 }
 

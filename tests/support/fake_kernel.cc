@@ -16,9 +16,11 @@ FakeKernel::FakeKernel(uint64_t last_unique) : last_unique_(last_unique) {
 }
 
 FakeKernel::~FakeKernel() {
-  ::shutdown(kernel_end_.get(), SHUT_RDWR);
+  cut();
   receiver_.join();
 }
+
+void FakeKernel::cut() { ::shutdown(kernel_end_.get(), SHUT_RDWR); }
 
 void FakeKernel::receive() {
   std::vector<char> message((1 << 20) + 4096);

@@ -15,8 +15,7 @@
 
 namespace hitfs::testing {
 
-// The kernel's side of /dev/fuse as a socket pair: a message per request and per reply. Safe from several threads. It
-// ends when it is destroyed, as an unmount does.
+// The kernel's side of /dev/fuse as a socket pair: a message per request and per reply. Safe from several threads.
 class FakeKernel {
  public:
   struct Answer {
@@ -32,7 +31,9 @@ class FakeKernel {
 
   // Numbers its requests after `last_unique`: they never repeat within a connection.
   explicit FakeKernel(uint64_t last_unique = 2);
-  ~FakeKernel();
+  ~FakeKernel();  // the server has ended before
+  // The connection is gone, as after an unmount: the server reads no more.
+  void cut();
 
   [[nodiscard]] int device() const { return server_end_.get(); }
 
