@@ -69,8 +69,9 @@ struct Use {
   bool hit = true;
 };
 
-// Talks to the daemon of one store. Calls without a callback block until the daemon answered, at most `until`. Safe
-// from several threads. A daemon that is not there is `unavailable` within milliseconds.
+// Talks to the daemon of one store. Calls without a callback block until the daemon answered, at most `until`; they
+// must not be made from a callback. Safe from several threads. A daemon that is not there is `unavailable` within
+// milliseconds. Calls that a killed daemon left unanswered may be sent again to the next one.
 class DaemonClient {
  public:
   static std::unique_ptr<DaemonClient> open(const StorePaths& paths);
@@ -101,6 +102,10 @@ class DaemonClient {
   // above becomes the Error that the daemon put into it.
   virtual Result<Json> call(const std::string& method, const std::string& target, const Json& body,
                             const Deadline& until) = 0;
+
+  // Ends every call under way, and each later one at once, with `unavailable`: for an orderly end of the process. A
+  // client without waits of its own has nothing to end.
+  virtual void interrupt() {}
 };
 
 }  // namespace hitfs

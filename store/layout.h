@@ -26,7 +26,7 @@ enum class Completion {
 
 struct Placement {
   NameClass name_class = NameClass::local;
-  std::string space;  // namespace and name of the key, for class entry
+  std::string space{};  // namespace and name of the key, for class entry
   std::string name;
 };
 
@@ -44,9 +44,9 @@ class Layout {
 
 struct LayoutOptions {
   std::string name = "flat";
-  std::string pattern;   // an extended regular expression for the whole name; "" means the layout's default
-  std::string complete;  // "rename", "close" or "marker:NAME"; "" means rename
-  std::string space;     // the namespace; "" means the layout's default
+  std::string pattern{};   // an extended regular expression for the whole name; "" means the layout's default
+  std::string complete{};  // "rename", "close" or "marker:NAME"; "" means rename
+  std::string space{};     // the namespace; "" means the layout's default
 };
 
 // `invalid_argument` names the wrong option and what it may be.

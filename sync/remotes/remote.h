@@ -6,11 +6,11 @@
 #include <string>
 #include <string_view>
 
-#include "store/base/clock.h"
 #include "store/base/result.h"
 #include "store/key.h"
 #include "store/manifest.h"
 #include "store/stream.h"
+#include "sync/remotes/remote_call.h"
 
 namespace hitfs {
 
@@ -45,19 +45,20 @@ enum class StoreResult {
   already_there,  // 409, 412: the first one wins
 };
 
-// A cache somewhere else. Safe to call from several threads at once; every call blocks and gives up when `until` says
-// so or a limit of patience is reached. Errors: `not_found` is a miss; `unavailable` may be tried again;
-// `permission_denied`, `invalid_argument` and `no_space` (413, 507) are permanent refusals; `corrupt` is a broken body.
+// A cache somewhere else. Safe to call from several threads at once; every call blocks and gives up when the call's
+// deadline or stop says so or a limit of patience is reached; it fills in the call's times and trouble. Errors:
+// `not_found` is a miss; `unavailable` may be tried again; `permission_denied`, `invalid_argument` and `no_space` (413,
+// 507) are permanent refusals; `corrupt` is a broken body.
 class Remote {
  public:
   virtual ~Remote() = default;
 
   // Streams the entry into `out`.
-  virtual Status fetch(const RemoteKey& key, EntryWriter& out, const Deadline& until) = 0;
-  virtual Result<StoreResult> store(const RemoteKey& key, EntryReader& entry, const Deadline& until) = 0;
-  virtual Result<bool> contains(const RemoteKey& key, const Deadline& until) = 0;
+  virtual Status fetch(const RemoteKey& key, EntryWriter& out, RemoteCall& call) = 0;
+  virtual Result<StoreResult> store(const RemoteKey& key, EntryReader& entry, RemoteCall& call) = 0;
+  virtual Result<bool> contains(const RemoteKey& key, RemoteCall& call) = 0;
   // Removes an entry on purpose (purge). `invalid_argument` where the protocol has no way to say it.
-  virtual Status remove(const RemoteKey& key, const Deadline& until) = 0;
+  virtual Status remove(const RemoteKey& key, RemoteCall& call) = 0;
 
   // The namespace whose plain names other clients of this protocol use ("nx"), or "".
   [[nodiscard]] virtual std::string_view own_space() const = 0;

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "store/base/clock.h"
+#include "store/base/json.h"
+#include "store/base/result.h"
+#include "store/layout.h"
+
+// What the supervisor needs of FUSE, so that it also exists without it, and is tested without a kernel.
+namespace hitfs {
+
+struct MountRequest {
+  std::filesystem::path mount_point;  // absolute; canonical as far as the asker could resolve it
+  std::string name;                   // of the staging folder: default_mount_name() unless --name was given
+  LayoutOptions layout;
+  bool allow_other = false;
+  bool force = false;
+  Milliseconds lookup_patience{2000};
+
+  [[nodiscard]] Json json() const;
+  static Result<MountRequest> from(const Json& json);
+};
+
+// The name of a mount without --name: its path, percent-encoded; a digest of it when that is too long for a file name.
+[[nodiscard]] std::string default_mount_name(const std::filesystem::path& mount_point);
+// A name given by --name: [A-Za-z0-9._-], 1 to 64 bytes, no leading dot.
+Status check_mount_name(const std::string& name);
+
+// One mount as the supervisor holds it. unmount() and abort() are called on another thread than the rest. The two
+// descriptors stay open until the end of the object, or until abort().
+class MountedDevice {
+ public:
+  virtual ~MountedDevice() = default;  // unmounts
+  [[nodiscard]] virtual int device() const = 0;
+  [[nodiscard]] virtual int slots() const = 0;
+  // How long the oldest request that needs nobody else has waited for its answer.
+  [[nodiscard]] virtual Milliseconds oldest_unanswered() const = 0;
+  // Counters per opcode and the like, for `hitfs status`.
+  [[nodiscard]] virtual Json describe() const = 0;
+  virtual Status unmount() = 0;
+  // Lets go of the connection and unmounts: calls fail instead of hanging, later ones see a plain folder.
+  virtual void abort() = 0;
+};
+
+class MountDriver {
+ public:
+  virtual ~MountDriver() = default;
+  // May take seconds (fusermount3); called on a thread of its own. Messages name the remedy.
+  virtual Result<std::unique_ptr<MountedDevice>> mount(const MountRequest& request) = 0;
+  // The options of the worker of that mount.
+  [[nodiscard]] virtual Json worker_options(const MountRequest& request) const = 0;
+};
+
+}  // namespace hitfs

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Installs the real tools that tests run against, in pinned versions, into build/tools. Installs only what is missing.
+#
+#   scripts/test-tools.sh [TOOL...]     TOOL: as --list prints them (default: all)
+#
+# Needs node and npm; npm uses the registry that it is configured for. HITFS_TOOLS names another folder.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# The last releases of five major or minor lines whose cache client differs (tests/clients/README.md).
+nx_versions=(20.8.2 21.6.5 22.6.5 23.3.2 24.0.6)
+
+if [[ "${1:-}" == --list ]]; then
+  printf 'nx-%s\n' "${nx_versions[@]}"
+  exit 0
+fi
+[[ $# -gt 0 ]] || set -- "${nx_versions[@]/#/nx-}"
+tools=${HITFS_TOOLS:-$PWD/build/tools}
+die() {
+  echo "test-tools.sh: $*" >&2
+  exit 1
+}
+command -v node >/dev/null || die "node is missing (Debian: apt-get install nodejs npm)"
+command -v npm >/dev/null || die "npm is missing (Debian: apt-get install npm)"
+
+# Prints what is really installed, not what was asked for.
+nx_version() { node -p 'require(process.argv[1]).version' "$1/node_modules/nx/package.json" 2>/dev/null || true; }
+
+install_nx() {
+  local version=$1 target=$tools/nx-$1 aside=$tools/.nx-$1.$$
+  [[ "$(nx_version "$target")" != "$version" ]] || return 0
+  mkdir -p "$aside"
+  # Without a package.json here npm would look for one in the folders above.
+  echo '{"name": "hitfs-test-tool", "private": true}' >"$aside/package.json"
+  # The scripts of packages stay off: nx needs none, and nobody's code runs while it is installed.
+  if ! (cd "$aside" && npm install --no-audit --no-fund --ignore-scripts --loglevel=error --save-exact "nx@$version") \
+    >"$aside/npm.log" 2>&1; then
+    cat "$aside/npm.log" >&2
+    rm -rf "$aside"
+    die "npm could not install nx $version (see above; is the registry reachable? npm ping)"
+  fi
+  rm -rf "$target"
+  # Renamed into place, so that an interrupted run leaves nothing that looks installed.
+  mv "$aside" "$target"
+  [[ "$(nx_version "$target")" == "$version" ]] || die "npm installed something else than nx $version in $target"
+}
+
+mkdir -p "$tools"
+rm -rf "$tools"/.nx-*
+for tool in "$@"; do
+  version=${tool#nx-}
+  [[ "$tool" == nx-* && " ${nx_versions[*]} " == *" $version "* ]] || die "unknown tool '$tool' (see --list)"
+  install_nx "$version"
+  echo "nx $(nx_version "$tools/$tool"): $tools/$tool"
+done

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "store/store_paths.h"
+#include "sync/event_log.h"
+#include "sync/fetcher.h"
+#include "sync/handover.h"
+#include "sync/listener/http_server.h"
+#include "sync/pusher.h"
+#include "sync/retirement.h"
+#include "sync/sessions.h"
+#include "sync/thread_pool.h"
+
+namespace hitfs {
+
+// The daemon's interface on hitfs.sock: routes as in sync/README.md. A request that may take long (commit, store,
+// flush, verify) runs on a pool of its own, so that a lookup never waits for it. Safe from several threads.
+class Control final : public HttpHandler {
+ public:
+  struct Parts {  // all outlive it
+    EntryStore& store;
+    RemoteSet& remotes;
+    Scratch& scratch;
+    Fetcher& fetcher;
+    Pusher& pusher;
+    Handover& handover;
+    Retirement& retirement;
+    EventLog& events;
+    Sessions& sessions;
+    std::function<void()> stop;  // asks the daemon to end
+  };
+  explicit Control(const Parts& parts);
+  ~Control() override { stopping_.request_stop(); }
+
+  std::unique_ptr<HttpTransaction> begin(const HttpRequest& request) override;
+
+ private:
+  using Route = void (Control::*)(const HttpRequest& request, const Json& body, HttpResponder responder);
+  [[nodiscard]] static Route route_of(const HttpRequest& request);
+
+  void fetch(const HttpRequest&, const Json& body, HttpResponder responder);
+  void commit(const HttpRequest&, const Json& body, HttpResponder responder);
+  void store(const HttpRequest&, const Json& body, HttpResponder responder);
+  void artifact(const HttpRequest&, const Json& body, HttpResponder responder);
+  void events(const HttpRequest& request, const Json& body, HttpResponder responder);
+  void released(const HttpRequest&, const Json& body, HttpResponder responder);
+  void uses(const HttpRequest&, const Json& body, HttpResponder responder);
+  void status(const HttpRequest&, const Json& body, HttpResponder responder);
+  void why(const HttpRequest& request, const Json& body, HttpResponder responder);
+  void flush(const HttpRequest&, const Json& body, HttpResponder responder);
+  void verify(const HttpRequest&, const Json& body, HttpResponder responder);
+  void begin_session(const HttpRequest&, const Json& body, HttpResponder responder);
+  void end_session(const HttpRequest& request, const Json& body, HttpResponder responder);
+  void unpark(const HttpRequest&, const Json& body, HttpResponder responder);
+  void stop(const HttpRequest&, const Json& body, HttpResponder responder);
+
+  // Runs `work` on a pool and answers with what it returns.
+  void later(ThreadPool& pool, HttpResponder responder, std::function<Result<Json>()> work);
+  Json queue_json();
+
+  Parts parts_;
+  std::stop_source stopping_;  // ends the waits of flush and verify
+  ThreadPool commits_{4};
+  ThreadPool long_tasks_{4};
+};
+
+// The value of `name` in a raw query string, percent-decoded; "" when it is not there.
+[[nodiscard]] std::string query_value(std::string_view query, std::string_view name);
+
+}  // namespace hitfs

@@ -1,0 +1,153 @@
+#include "sync/daemon.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <memory>
+
+#include "store/base/log.h"
+#include "store/base/socket.h"
+#include "sync/control.h"
+
+namespace hitfs {
+
+namespace {
+
+constexpr log::Logger kLog{log::Folder::sync};
+constexpr size_t kFetchThreads = 32;
+// The signal by which POST /v1/stop ends the main thread's wait.
+constexpr int kStopSignal = SIGTERM;
+
+// Everything the daemon consists of, in the order in which it is built; destroyed in the opposite one.
+class Daemon {
+ public:
+  static Result<std::unique_ptr<Daemon>> start(const DaemonOptions& options);
+  ~Daemon();
+
+ private:
+  Daemon() = default;
+  Status open(const DaemonOptions& options);
+  void build_parts(const DaemonOptions& options);
+  Status serve();
+
+  StorePaths paths_;
+  std::unique_ptr<EntryStore> store_;
+  std::unique_ptr<Scratch> scratch_;
+  std::unique_ptr<RemoteSet> remotes_;
+  std::unique_ptr<TimerQueue> timers_;
+  std::unique_ptr<EventLog> events_;
+  std::unique_ptr<Sessions> sessions_;
+  std::unique_ptr<Retirement> retirement_;
+  std::unique_ptr<Fetcher> fetcher_;
+  std::unique_ptr<Pusher> pusher_;
+  Guarded<Pusher*> running_pusher_;  // for the remotes' threads, which live longer
+  std::unique_ptr<Handover> handover_;
+  std::unique_ptr<Control> control_;
+  UniqueFd socket_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+Result<std::unique_ptr<Daemon>> Daemon::start(const DaemonOptions& options) {
+  std::unique_ptr<Daemon> daemon(new Daemon());
+  if (auto opened = daemon->open(options); !opened) return std::move(opened).error();
+  daemon->build_parts(options);
+  if (auto serving = daemon->serve(); !serving) return std::move(serving).error();
+  return daemon;
+}
+
+// First nobody asks any more, then nothing happens by itself any more; the rest goes in the opposite order of its
+// making.
+Daemon::~Daemon() {
+  server_.reset();
+  *running_pusher_.lock() = nullptr;
+  if (timers_) timers_->stop();
+}
+
+Status Daemon::open(const DaemonOptions& options) {
+  paths_ = options.store;
+  auto store = EntryStore::open(paths_, {.limits = options.limits});
+  if (!store) return std::move(store).error();
+  store_ = *std::move(store);
+  auto scratch = Scratch::open(paths_.staging("daemon"));
+  if (!scratch) return std::move(scratch).error();
+  scratch_ = *std::move(scratch);
+  auto remotes = RemoteSet::open(options, [this] {
+    if (auto pusher = running_pusher_.lock(); *pusher) (*pusher)->wake();
+  });
+  if (!remotes) return std::move(remotes).error();
+  remotes_ = *std::move(remotes);
+  return Ok{};
+}
+
+void Daemon::build_parts(const DaemonOptions& options) {
+  timers_ = std::make_unique<TimerQueue>();
+  events_ = std::make_unique<EventLog>(*timers_);
+  sessions_ = std::make_unique<Sessions>(options.patience.session_budget);
+  retirement_ = std::make_unique<Retirement>(*store_, *events_, *timers_, paths_);
+  store_->observe(
+      {.committed = [this](const Entry& entry) { events_->add(DaemonEvent::Kind::committed, entry.key, entry.id); },
+       .retired =
+           [this](const Entry& entry, const std::string& why) {
+             store_->access_log().record(entry.key, AccessKind::evicted, why);
+             retirement_->on_retired(entry);
+           }});
+  retirement_->resume();
+  GuardLimits limits{.artifact_bytes = options.max_artifact_bytes, .unpacked_bytes = options.max_unpacked_bytes};
+  fetcher_ = std::make_unique<Fetcher>(Fetcher::Parts{*store_, *remotes_, *scratch_, *sessions_, *timers_}, limits,
+                                       kFetchThreads);
+  auto order = options.continuous_integration ? PushQueue::Order::smallest_first : PushQueue::Order::oldest_first;
+  pusher_ =
+      std::make_unique<Pusher>(Pusher::Parts{*store_, *remotes_, *scratch_, *sessions_},
+                                     Pusher::Options{.order = order, .on_push_failed = options.on_push_failed});
+  *running_pusher_.lock() = pusher_.get();
+  handover_ = std::make_unique<Handover>(*store_, *remotes_, paths_, limits, [this] { pusher_->wake(); });
+}
+
+Status Daemon::serve() {
+  control_ = std::make_unique<Control>(Control::Parts{*store_, *remotes_, *scratch_, *fetcher_, *pusher_, *handover_,
+                                                      *retirement_, *events_, *sessions_,
+                                                      [] { ::kill(::getpid(), kStopSignal); }});
+  // The store's lock is held, so a socket file that is there belongs to a dead daemon.
+  auto socket = listen_unix(paths_.daemon_socket(), UnixSocket::stream);
+  if (!socket) return std::move(socket).error();
+  socket_ = *std::move(socket);
+  auto server = HttpServer::start(socket_.get(), *control_, {.threads = 2, .max_connections = 4096});
+  if (!server) return std::move(server).error();
+  server_ = *std::move(server);
+  return Ok{};
+}
+
+sigset_t end_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  return signals;
+}
+
+}  // namespace
+
+int run_daemon(const DaemonOptions& options, int ready_fd) {
+  // Nobody of the same uid may attach to this process and read the credentials in its memory.
+  ::prctl(PR_SET_DUMPABLE, 0);
+  ::signal(SIGPIPE, SIG_IGN);
+  // Blocked before the first thread starts, so that only the wait below sees them.
+  auto signals = end_signals();
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
+  auto daemon = Daemon::start(options);
+  if (!daemon) {
+    kLog.error("daemon store={} error=\"{}\"", options.store.root.string(), daemon.error().message);
+    return 1;
+  }
+  kLog.info("daemon started store={} remotes={}", options.store.root.string(), options.remotes.size());
+  if (ready_fd >= 0) [[maybe_unused]]
+    auto told = ::write(ready_fd, "1", 1);
+  int signal = 0;
+  ::sigwait(&signals, &signal);
+  kLog.info("daemon stops signal={}", signal);
+  return 0;
+}
+
+}  // namespace hitfs

@@ -1,0 +1,233 @@
+#include "sync/fetcher.h"
+
+#include <set>
+
+#include "store/base/log.h"
+#include "sync/incoming.h"
+
+namespace hitfs {
+
+namespace {
+
+constexpr log::Logger kLog{log::Folder::sync};
+
+// A pull that nobody waits for any more still ends: this long after it began at the latest, whatever trickles in.
+constexpr Milliseconds kLongestPull = std::chrono::hours(1);
+
+FetchReply unavailable(std::string why) { return {FetchOutcome::unavailable, 0, std::move(why)}; }
+
+// Counts what arrives, so that the fetcher can tell useful transfer from waiting.
+class CountingSink final : public ByteSink {
+ public:
+  CountingSink(ByteSink& inner, std::atomic<uint64_t>& received) : inner_(inner), received_(received) {}
+  Status write(std::span<const std::byte> bytes) override {
+    received_ += bytes.size();
+    return inner_.write(bytes);
+  }
+
+ private:
+  ByteSink& inner_;
+  std::atomic<uint64_t>& received_;
+};
+
+class CountingWriter final : public EntryWriter {
+ public:
+  CountingWriter(EntryWriter& inner, std::atomic<uint64_t>& received) : inner_(inner), received_(received) {}
+
+  Result<ByteSink*> artifact(std::optional<uint64_t> size) override { return counted(inner_.artifact(size)); }
+  Result<bool> has_blob(const Digest& digest) override { return inner_.has_blob(digest); }
+  Result<ByteSink*> blob(const Digest& digest) override { return counted(inner_.blob(digest)); }
+  Status tree(ManifestBuilder tree, const ManifestHeader& header) override {
+    return inner_.tree(std::move(tree), header);
+  }
+
+ private:
+  Result<ByteSink*> counted(Result<ByteSink*> sink) {
+    if (!sink) return sink;
+    sink_.emplace(**sink, received_);
+    return static_cast<ByteSink*>(&*sink_);
+  }
+
+  EntryWriter& inner_;
+  std::atomic<uint64_t>& received_;
+  std::optional<CountingSink> sink_;
+};
+
+}  // namespace
+
+Fetcher::Fetcher(const Parts& parts, const GuardLimits& limits, size_t threads)
+    : parts_(parts), limits_(limits), threads_(threads) {}
+
+Fetcher::~Fetcher() {
+  stopping_.request_stop();
+  std::map<Key, Pull> abandoned;
+  {
+    auto state = state_.lock();
+    state->closed = true;
+    abandoned.swap(state->pulls);
+    if (next_tick_) parts_.timers.cancel(*next_tick_);
+  }
+  for (auto& [key, pull] : abandoned) {
+    for (auto& waiter : pull.waiters) {
+      if (waiter.timeout) parts_.timers.cancel(*waiter.timeout);
+      waiter.done(unavailable("stopping"));
+    }
+  }
+}
+
+size_t Fetcher::active() { return state_.lock()->pulls.size(); }
+
+// The answers that need no remote: it is here, or nobody can be asked.
+std::optional<FetchReply> Fetcher::answer_at_once(const Key& key) {
+  auto entry = parts_.store.reader().find(key);
+  if (entry) return FetchReply{FetchOutcome::here, entry->id, ""};
+  if (entry.error().code != Code::not_found) return unavailable(entry.error().message);
+  if (!parts_.remotes.any_readable()) return FetchReply{FetchOutcome::absent, 0, "no remote"};
+  if (parts_.sessions.budget_left() <= Milliseconds(0)) {
+    parts_.store.access_log().record(key, AccessKind::budget_spent, "");
+    return unavailable("budget spent");
+  }
+  return std::nullopt;
+}
+
+void Fetcher::fetch(const Key& key, Milliseconds wait, std::function<void(FetchReply)> done) {
+  if (auto now = answer_at_once(key)) return done(*std::move(now));
+  bool first = false;
+  {
+    auto state = state_.lock();
+    auto [pull, inserted] = state->pulls.try_emplace(key);
+    first = inserted;
+    uint64_t id = ++state->last_waiter;
+    auto timeout = parts_.timers.run_after(wait, [this, key, id] { waiter_timed_out(key, id); });
+    pull->second.waiters.push_back({id, std::move(done), timeout});
+    start_ticking_locked(*state);
+  }
+  if (first) threads_.submit([this, key] { pull(key); });
+}
+
+void Fetcher::pull(const Key& key) {
+  // An entry that was committed between the question and this thread is the first to be looked for.
+  auto now = answer_at_once(key);
+  finish(key, now ? *now : pull_from_all(key));
+}
+
+FetchReply Fetcher::pull_from_all(const Key& key) {
+  std::string failures;
+  for (auto* remote : parts_.remotes.readable()) {
+    auto reply = pull_from(*remote, key);
+    if (reply.outcome == FetchOutcome::here) return reply;
+    if (reply.outcome == FetchOutcome::unavailable) {
+      failures += (failures.empty() ? "" : "; ") + remote->options.name + ": " + reply.why;
+    }
+  }
+  if (!failures.empty()) return unavailable(failures);
+  parts_.store.access_log().record(key, AccessKind::miss, parts_.remotes.names());
+  return {FetchOutcome::absent, 0, ""};
+}
+
+FetchReply Fetcher::pull_from(ConfiguredRemote& remote, const Key& key) {
+  auto& log = parts_.store.access_log();
+  if (!remote.remote->breaker().allows()) {
+    log.record(key, AccessKind::breaker_open, remote.options.name);
+    return unavailable("breaker open");
+  }
+  IncomingEntry incoming(parts_.store, parts_.scratch, key, limits_);
+  CountingWriter counting(incoming, received_);
+  RemoteCall call(Deadline::after(kLongestPull), stopping_.get_token());
+  asking(key, &remote);
+  auto fetched = remote.remote->fetch(remote.name_of(key), counting, call);
+  asking(key, nullptr);
+  if (!fetched && fetched.error().code == Code::not_found) return {FetchOutcome::absent, 0, ""};
+  Result<Admission> admitted = fetched ? incoming.finish(remote.options.name) : Result<Admission>(fetched.error());
+  if (admitted) {
+    log.record(key, AccessKind::pulled, remote.options.name);
+    return {FetchOutcome::here, admitted->entry_id, ""};
+  }
+  auto error = std::move(admitted).error();
+  parts_.sessions.failed();
+  bool refused = error.code == Code::corrupt || error.code == Code::permission_denied;
+  log.record(key, fetched && refused ? AccessKind::refused : AccessKind::fetch_failed,
+             remote.options.name + ": " + error.message);
+  kLog.warn("fetch key={} remote={} error=\"{}\"", key.text(), remote.options.name, error.message);
+  return unavailable(error.message);
+}
+
+void Fetcher::finish(const Key& key, const FetchReply& reply) {
+  std::vector<Waiter> waiters;
+  {
+    auto state = state_.lock();
+    auto found = state->pulls.find(key);
+    if (found == state->pulls.end()) return;
+    waiters = std::move(found->second.waiters);
+    state->pulls.erase(found);
+  }
+  for (auto& waiter : waiters) {
+    if (waiter.timeout) parts_.timers.cancel(*waiter.timeout);
+    waiter.done(reply);
+  }
+}
+
+void Fetcher::waiter_timed_out(const Key& key, uint64_t waiter_id) {
+  std::function<void(FetchReply)> done;
+  {
+    auto state = state_.lock();
+    auto found = state->pulls.find(key);
+    if (found == state->pulls.end()) return;
+    std::erase_if(found->second.waiters, [&](Waiter& waiter) {
+      if (waiter.id != waiter_id) return false;
+      done = std::move(waiter.done);
+      return true;
+    });
+  }
+  if (done) done({FetchOutcome::pending, 0, "still being pulled"});
+}
+
+void Fetcher::start_ticking_locked(State& state) {
+  if (state.ticking || state.closed) return;
+  state.ticking = true;
+  next_tick_ = parts_.timers.run_after(kTick, [this] { tick(); });
+}
+
+// Charges this tick to the builds when somebody waited through it for nothing, and sends everybody away when that was
+// the last of the budget.
+void Fetcher::tick() {
+  bool useful = received_.exchange(0) >= kUsefulBytesPerTick;
+  bool someone_waits = false;
+  {
+    auto state = state_.lock();
+    state->ticking = false;
+    for (auto& [key, pull] : state->pulls) someone_waits |= !pull.waiters.empty();
+    if (someone_waits) start_ticking_locked(*state);
+  }
+  if (!someone_waits || useful) return;
+  parts_.sessions.waited(kTick);
+  if (parts_.sessions.budget_left() <= Milliseconds(0)) send_everybody_away();
+}
+
+void Fetcher::asking(const Key& key, ConfiguredRemote* remote) {
+  auto state = state_.lock();
+  if (auto found = state->pulls.find(key); found != state->pulls.end()) found->second.asking = remote;
+}
+
+// The budget is spent: every waiter gets its answer, and the remotes that were waited for are given up until they
+// answer a probe.
+void Fetcher::send_everybody_away() {
+  std::vector<std::pair<Key, Waiter>> sent_away;
+  std::set<ConfiguredRemote*> too_slow;
+  {
+    auto state = state_.lock();
+    for (auto& [key, pull] : state->pulls) {
+      if (!pull.waiters.empty() && pull.asking) too_slow.insert(pull.asking);
+      for (auto& waiter : pull.waiters) sent_away.emplace_back(key, std::move(waiter));
+      pull.waiters.clear();
+    }
+  }
+  for (auto* remote : too_slow) remote->remote->trip("it used up the build's budget of waiting");
+  for (auto& [key, waiter] : sent_away) {
+    if (waiter.timeout) parts_.timers.cancel(*waiter.timeout);
+    parts_.store.access_log().record(key, AccessKind::budget_spent, "");
+    waiter.done(unavailable("budget spent"));
+  }
+}
+
+}  // namespace hitfs

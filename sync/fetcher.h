@@ -1,0 +1,88 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "store/access_log.h"
+#include "store/archive/guard.h"
+#include "store/base/guarded.h"
+#include "store/daemon_client.h"
+#include "store/entry_store.h"
+#include "sync/remote_set.h"
+#include "sync/scratch.h"
+#include "sync/sessions.h"
+#include "sync/thread_pool.h"
+#include "sync/timer_queue.h"
+
+namespace hitfs {
+
+// Brings entries here: one download per key however many wait for it, remotes in their order, nothing visible before it
+// is checked and committed. A waiter that runs out of patience gets its answer; the pull goes on for the next one.
+//
+// What a build can lose here is bounded: while somebody waits, a tick of kTick in which less than kUsefulRate arrived
+// counts as waiting, and when the session's budget is spent, every waiter is answered at once and later questions are
+// instant misses. Safe from several threads; `done` runs on a thread of the fetcher and must not block.
+class Fetcher {
+ public:
+  static constexpr Milliseconds kTick{100};
+  static constexpr uint64_t kUsefulBytesPerTick = 6'400;  // 64 kB/s: slower than this is not worth a build's time
+
+  struct Parts {  // all outlive the fetcher
+    EntryStore& store;
+    RemoteSet& remotes;
+    Scratch& scratch;
+    Sessions& sessions;
+    TimerQueue& timers;
+  };
+  Fetcher(const Parts& parts, const GuardLimits& limits, size_t threads);
+  // Answers every waiter with `unavailable`; running transfers are aborted. The timers are stopped before.
+  ~Fetcher();
+
+  void fetch(const Key& key, Milliseconds wait, std::function<void(FetchReply)> done);
+  // Pulls that are under way.
+  [[nodiscard]] size_t active();
+
+ private:
+  struct Waiter {
+    uint64_t id;
+    std::function<void(FetchReply)> done;
+    std::optional<TimerQueue::Ticket> timeout;
+  };
+  struct Pull {
+    std::vector<Waiter> waiters;
+    ConfiguredRemote* asking = nullptr;  // the remote that is being waited for
+  };
+  struct State {
+    std::map<Key, Pull> pulls;  // under way
+    uint64_t last_waiter = 0;
+    bool ticking = false;
+    bool closed = false;
+  };
+
+  [[nodiscard]] std::optional<FetchReply> answer_at_once(const Key& key);
+  void pull(const Key& key);
+  FetchReply pull_from_all(const Key& key);
+  // `here`, `absent` or `unavailable` from one remote.
+  FetchReply pull_from(ConfiguredRemote& remote, const Key& key);
+  void finish(const Key& key, const FetchReply& reply);
+  void waiter_timed_out(const Key& key, uint64_t waiter_id);
+  void start_ticking_locked(State& state);
+  void tick();
+  void send_everybody_away();
+  void asking(const Key& key, ConfiguredRemote* remote);
+
+  Parts parts_;
+  const GuardLimits limits_;
+  std::stop_source stopping_;
+  std::atomic<uint64_t> received_{0};  // since the last tick
+  Guarded<State> state_;
+  std::optional<TimerQueue::Ticket> next_tick_;
+  ThreadPool threads_;
+};
+
+}  // namespace hitfs

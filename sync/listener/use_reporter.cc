@@ -1,0 +1,53 @@
+#include "sync/listener/use_reporter.h"
+
+#include <iterator>
+
+namespace hitfs {
+
+UseReporter::UseReporter(DaemonClient& daemon, std::string front)
+    : daemon_(daemon), front_(std::move(front)), thread_([this](const std::stop_token& stop) { run(stop); }) {}
+
+UseReporter::~UseReporter() {
+  thread_.request_stop();
+  thread_.join();
+  flush();
+}
+
+void UseReporter::add(Use use) {
+  bool full;
+  {
+    auto collected = collected_.lock();
+    if (collected->size() >= kMostKept) return;
+    collected->push_back(std::move(use));
+    full = collected->size() == kBatch;
+  }
+  if (full) collected_.notify_all();
+}
+
+void UseReporter::flush() {
+  std::vector<Use> uses;
+  collected_.lock()->swap(uses);
+  if (uses.empty()) return;
+  if (daemon_.uses(front_, uses, Deadline::after(kPatience))) return;
+  auto collected = collected_.lock();
+  if (collected->size() + uses.size() > kMostKept) return;
+  collected->insert(collected->begin(), std::make_move_iterator(uses.begin()), std::make_move_iterator(uses.end()));
+}
+
+void UseReporter::run(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    {
+      auto collected = collected_.lock();
+      auto until = Deadline::after(kPause).when();
+      collected.wait_until(stop, until, [](const auto& uses) { return uses.size() >= kBatch; });
+    }
+    flush();
+    // With the daemon away a full batch would come back at once: rest all the same.
+    auto collected = collected_.lock();
+    if (collected->size() >= kBatch) {
+      collected.wait_until(stop, Deadline::after(kPause).when(), [](const auto&) { return false; });
+    }
+  }
+}
+
+}  // namespace hitfs

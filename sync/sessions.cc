@@ -1,0 +1,113 @@
+#include "sync/sessions.h"
+
+#include <algorithm>
+#include <functional>
+#include <random>
+
+#include "store/digest.h"
+
+namespace hitfs {
+
+namespace {
+
+constexpr Milliseconds kQuiet{60'000};
+// Distinct keys that a session tells apart; beyond it they are counted without a look.
+constexpr size_t kMostSeen = 1'000'000;
+
+std::string random_id() {
+  std::random_device device;
+  std::array<uint32_t, 2> words{device(), device()};
+  return to_hex(std::as_bytes(std::span(words)));
+}
+
+}  // namespace
+
+Json to_json(const SessionCounters& counters) {
+  return Json::Object{{"hit", counters.hit},
+                      {"prewarmed", counters.prewarmed},
+                      {"miss", counters.miss},
+                      {"pushed", counters.pushed},
+                      {"refused", counters.refused},
+                      {"failed", counters.failed},
+                      {"waited_ms", counters.waited.count()}};
+}
+
+Sessions::Sessions(Milliseconds budget, const Clock& clock) : budget_(budget), clock_(clock) {}
+
+std::string Sessions::begin() {
+  auto id = random_id();
+  state_.lock()->open.emplace(id, Session{});
+  return id;
+}
+
+std::optional<SessionCounters> Sessions::end(const std::string& id) {
+  auto state = state_.lock();
+  auto found = state->open.find(id);
+  if (found == state->open.end()) return std::nullopt;
+  auto counters = found->second.counters;
+  state->open.erase(found);
+  return counters;
+}
+
+template <typename Change>
+void Sessions::change_all(Change change) {
+  auto state = state_.lock();
+  change(state->totals);
+  for (auto& [id, session] : state->open) change(session.counters);
+}
+
+void Sessions::used(const Use& use, bool prewarmed) {
+  auto count = [&](SessionCounters& counters) {
+    if (!use.hit) {
+      ++counters.miss;
+      return;
+    }
+    ++counters.hit;
+    counters.prewarmed += prewarmed;
+  };
+  size_t hash = std::hash<std::string>{}(use.key.text()) ^ static_cast<size_t>(use.hit);
+  auto state = state_.lock();
+  count(state->totals);
+  for (auto& [id, session] : state->open) {
+    if (session.seen.size() >= kMostSeen || session.seen.insert(hash).second) count(session.counters);
+  }
+}
+
+void Sessions::pushed() {
+  change_all([](SessionCounters& counters) { ++counters.pushed; });
+}
+
+void Sessions::refused() {
+  change_all([](SessionCounters& counters) { ++counters.refused; });
+}
+
+void Sessions::failed() {
+  change_all([](SessionCounters& counters) { ++counters.failed; });
+}
+
+void Sessions::waited(Milliseconds beyond_transfer) {
+  auto state = state_.lock();
+  auto now = clock_.now();
+  if (now - state->last_wait > kQuiet) state->implicit_waited = Milliseconds(0);
+  state->last_wait = now;
+  state->implicit_waited += beyond_transfer;
+  state->totals.waited += beyond_transfer;
+  for (auto& [id, session] : state->open) session.counters.waited += beyond_transfer;
+}
+
+Milliseconds Sessions::budget_left() {
+  auto state = state_.lock();
+  Milliseconds least = Milliseconds::max();
+  for (auto& [id, session] : state->open) least = std::min(least, session.counters.waited);
+  if (state->open.empty()) {
+    bool quiet = clock_.now() - state->last_wait > kQuiet;
+    least = quiet ? Milliseconds(0) : state->implicit_waited;
+  }
+  return std::max(Milliseconds(0), budget_ - least);
+}
+
+SessionCounters Sessions::totals() { return state_.lock()->totals; }
+
+size_t Sessions::open() { return state_.lock()->open.size(); }
+
+}  // namespace hitfs

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_set>
+
+#include "store/base/clock.h"
+#include "store/base/guarded.h"
+#include "store/base/json.h"
+#include "store/daemon_client.h"
+
+namespace hitfs {
+
+// What one build got from the cache: the numbers of the summary line.
+struct SessionCounters {
+  uint64_t hit = 0;        // distinct keys answered from the store
+  uint64_t prewarmed = 0;  // of these, pulled before anybody asked
+  uint64_t miss = 0;       // distinct keys that nobody had
+  uint64_t pushed = 0;
+  uint64_t refused = 0;    // pushes that a remote does not want
+  uint64_t failed = 0;     // requests to remotes that failed; never counted as misses
+  Milliseconds waited{0};  // beyond useful transfer
+};
+
+[[nodiscard]] Json to_json(const SessionCounters& counters);
+
+// The builds that are under way (`hitfs run`, `start`). What happens belongs to each of them: a shared daemon cannot
+// tell whose lookup it was. Each has a budget of waiting; while every open session has spent its own, lookups are
+// instant misses. Without a session there is one implicit, whose budget is new after a quiet minute. Safe from several
+// threads.
+class Sessions {
+ public:
+  explicit Sessions(Milliseconds budget, const Clock& clock = system_clock());
+
+  std::string begin();
+  // Ends a session; nothing for an unknown one.
+  std::optional<SessionCounters> end(const std::string& id);
+
+  void used(const Use& use, bool prewarmed);
+  void pushed();
+  void refused();
+  void failed();
+  void waited(Milliseconds beyond_transfer);
+
+  // What may still be waited; zero means: answer at once.
+  [[nodiscard]] Milliseconds budget_left();
+  // Since the daemon's start.
+  [[nodiscard]] SessionCounters totals();
+  [[nodiscard]] size_t open();
+
+ private:
+  struct Session {
+    SessionCounters counters;
+    std::unordered_set<size_t> seen;  // hashes of keys counted; a collision miscounts one
+  };
+  struct State {
+    std::map<std::string, Session> open;
+    SessionCounters totals;
+    Milliseconds implicit_waited{0};
+    MonotonicTime last_wait{};
+  };
+  template <typename Change>
+  void change_all(Change change);
+
+  const Milliseconds budget_;
+  const Clock& clock_;
+  Guarded<State> state_;
+};
+
+}  // namespace hitfs

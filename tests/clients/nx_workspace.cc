@@ -1,0 +1,45 @@
+#include "tests/clients/nx_workspace.h"
+
+#include <cstdlib>
+#include <stdexcept>
+
+namespace hitfs::testing {
+
+std::optional<std::filesystem::path> nx_modules(const std::string& version) {
+  const char* named = std::getenv("HITFS_TEST_TOOLS");
+  const std::filesystem::path tools = named != nullptr && *named != '\0' ? named : HITFS_TEST_TOOLS;
+  auto modules = tools / ("nx-" + version) / "node_modules";
+  if (!std::filesystem::exists(modules / "nx" / "package.json")) return std::nullopt;
+  return modules;
+}
+
+NxWorkspace::NxWorkspace(std::filesystem::path folder, const std::filesystem::path& modules)
+    : folder_(std::move(folder)) {
+  const Outcome made =
+      run({{"node", HITFS_SOURCE "/tests/clients/make_workspace.js", folder_, modules}, {}, {}}, Milliseconds(20000));
+  if (made.code != 0) throw std::runtime_error("make_workspace.js: " + made.output);
+}
+
+Command NxWorkspace::nx(std::vector<std::string> arguments) const {
+  Command command;
+  command.arguments = {folder_ / "node_modules/.bin/nx"};
+  command.arguments.insert(command.arguments.end(), arguments.begin(), arguments.end());
+  command.arguments.push_back("--output-style=static");
+  command.directory = folder_;
+  command.environment = {
+      {"NX_DAEMON", "false"},
+      {"NX_NO_CLOUD", "true"},
+      {"NX_TUI", "false"},
+      {"NX_INTERACTIVE", "false"},
+      {"NO_COLOR", "1"},
+      {"NX_CACHE_DIRECTORY", folder_ / ".nx/cache"},
+      {"CI", std::nullopt},
+      {"FORCE_COLOR", std::nullopt},
+      // A proxy of the machine must not stand between two programs on loopback.
+      {"HTTP_PROXY", std::nullopt},
+      {"http_proxy", std::nullopt},
+  };
+  return command;
+}
+
+}  // namespace hitfs::testing

@@ -1,0 +1,104 @@
+#include "store/layout.h"
+
+#include <gtest/gtest.h>
+
+namespace hitfs {
+namespace {
+
+std::unique_ptr<Layout> flat(LayoutOptions options = {}) { return make_layout(options).value(); }
+
+std::string refusal(const LayoutOptions& options) {
+  auto layout = make_layout(options);
+  if (layout) return "";
+  EXPECT_EQ(layout.error().code, Code::invalid_argument);
+  return layout.error().message;
+}
+
+TEST(FlatLayoutTest, HashNamesAreEntriesAndAllOthersLocal) {
+  auto layout = flat();
+  struct Case {
+    std::string name;
+    NameClass name_class;
+  };
+  const Case cases[] = {
+      {"16753371117218787125", NameClass::entry},
+      {"675337111721878", NameClass::entry},
+      {"1f3a5b7c9d0e2f4a", NameClass::entry},
+      {std::string(40, 'a'), NameClass::entry},
+      {std::string(64, '0'), NameClass::entry},
+      {std::string(128, 'f'), NameClass::entry},
+      {std::string(129, 'f'), NameClass::local},
+      {"1f3a", NameClass::local},
+      {"2024", NameClass::local},
+      {"1F3A5B7C9D0E2F4A", NameClass::local},
+      {"1f3a5b7c9d0e2f4a.tmp", NameClass::local},
+      {".1f3a5b7c9d0e2f4a", NameClass::local},
+      {"16753371117218787125-backup", NameClass::local},
+      {"run.json", NameClass::local},
+      {"", NameClass::local},
+      {"1f3a5b7c9d0e2f4a\n", NameClass::local},
+      {"\n1f3a5b7c9d0e2f4a", NameClass::local},
+      {std::string("1f3a5b7c9d0e2f4a\0x", 18), NameClass::local},
+  };
+  for (const auto& [name, name_class] : cases) {
+    auto placement = layout->place(name);
+    EXPECT_EQ(placement.name_class, name_class) << name;
+    EXPECT_EQ(placement.name, name_class == NameClass::entry ? name : "");
+    EXPECT_EQ(placement.space, name_class == NameClass::entry ? "flat" : "");
+  }
+}
+
+TEST(FlatLayoutTest, APatternMatchesTheWholeName) {
+  auto layout = flat({.pattern = "a|b(c|d)+|x{2,3}", .space = "tool"});
+  for (const char* name : {"a", "bc", "bcdc", "xx", "xxx"}) {
+    EXPECT_EQ(layout->place(name).name_class, NameClass::entry) << name;
+    EXPECT_EQ(layout->place(name).space, "tool");
+  }
+  for (const char* name : {"ab", "b", "aa", "x", "xxxx", "bcx", " a"}) {
+    EXPECT_EQ(layout->place(name).name_class, NameClass::local) << name;
+  }
+}
+
+TEST(FlatLayoutTest, APatternSeesBytes) {
+  auto layout = flat({.pattern = "[^.].{2}"});
+  EXPECT_EQ(layout->place("\xff\xfe\xfd").name_class, NameClass::entry);
+  EXPECT_EQ(layout->place("\xc3\xa9x").name_class, NameClass::entry);
+}
+
+TEST(FlatLayoutTest, AHostilePatternCostsNothing) {
+  auto layout = flat({.pattern = "(a*)*b|(a|a)*c|(.*)(.*)(.*)d"});
+  EXPECT_EQ(layout->place(std::string(255, 'a')).name_class, NameClass::local);
+  EXPECT_EQ(layout->place(std::string(254, 'a') + "b").name_class, NameClass::entry);
+}
+
+TEST(FlatLayoutTest, RefusesPatternsByName) {
+  EXPECT_NE(refusal({.pattern = "("}).find("not valid"), std::string::npos);
+  EXPECT_NE(refusal({.pattern = "[a"}).find("not valid"), std::string::npos);
+  EXPECT_NE(refusal({.pattern = "(a)\\1"}).find("back-reference"), std::string::npos);
+  EXPECT_NE(refusal({.pattern = "a{300}"}).find("repetition count"), std::string::npos);
+  EXPECT_NE(refusal({.pattern = "((a{200}){200})"}).find("count"), std::string::npos);
+  EXPECT_NE(refusal({.pattern = std::string(1025, 'a')}).find("1024"), std::string::npos);
+}
+
+TEST(FlatLayoutTest, ReadsWhenAnEntryIsComplete) {
+  EXPECT_EQ(flat()->completion(), Completion::rename);
+  EXPECT_EQ(flat({.complete = "rename"})->completion(), Completion::rename);
+  EXPECT_EQ(flat({.complete = "close"})->completion(), Completion::close);
+  auto marker = flat({.complete = "marker:.done"});
+  EXPECT_EQ(marker->completion(), Completion::marker);
+  EXPECT_EQ(marker->marker(), ".done");
+  EXPECT_EQ(flat()->marker(), "");
+  for (const char* wrong : {"marker:", "marker:a/b", "marker:..", "closed", "marker"}) {
+    EXPECT_NE(refusal({.complete = wrong}).find("rename, close or marker:NAME"), std::string::npos) << wrong;
+  }
+}
+
+TEST(LayoutTest, RefusesOtherLayoutsAndNamespacesByName) {
+  EXPECT_NE(refusal({.name = "nx"}).find("layout nx is not in this version"), std::string::npos);
+  EXPECT_NE(refusal({.name = "turbo"}).find("\"turbo\" is unknown"), std::string::npos);
+  EXPECT_NE(refusal({.space = "nx"}).find("namespace nx"), std::string::npos);
+  EXPECT_NE(refusal({.space = "Bad Space"}).find("namespace"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace hitfs

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/support/process.h"
+
+// The hitfs that was built, as a program: what users and scripts call. Its store, configuration and home are those of
+// the test, never of the machine. The binary is HITFS_TEST_BINARY if set, else the one of this build.
+namespace hitfs::testing {
+
+// `hitfs ARGUMENTS`, with `home` as home folder, so that no configuration of the machine is read.
+Command hitfs(std::vector<std::string> arguments, const std::filesystem::path& home);
+
+// `command` below `hitfs run --store STORE`, in its directory and with its environment.
+Command below_hitfs_run(const std::filesystem::path& store, Command command);
+
+// `hitfs stop --store STORE`: afterwards the store can be moved.
+Outcome stop_hitfs(const std::filesystem::path& store);
+
+// A team server, `hitfs serve`, on a free port of loopback with one token that may read and write.
+class TeamServer {
+ public:
+  // Throws with what the server printed when it does not get ready.
+  explicit TeamServer(std::filesystem::path folder);
+
+  [[nodiscard]] std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  [[nodiscard]] const std::string& token() const { return token_; }
+  [[nodiscard]] Process& process() { return *process_; }
+  // As a power cut: no orderly end. The port stays refused.
+  void kill();
+
+ private:
+  std::filesystem::path folder_;
+  int port_;
+  std::string token_;
+  std::unique_ptr<Process> process_;
+};
+
+}  // namespace hitfs::testing

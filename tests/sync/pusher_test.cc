@@ -1,0 +1,142 @@
+#include "sync/pusher.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <future>
+
+#include "store/access_log.h"
+#include "tests/support/daemon_parts.h"
+
+namespace hitfs {
+namespace {
+
+using testing::DaemonParts;
+
+const Key kKey{"", "flat", "1f3a"};
+
+std::string remote_name(const Key& key) { return RemoteKey::of(key, 0, "nx").name; }
+
+class PusherTest : public ::testing::Test {
+ protected:
+  void start(Pusher::Options options = {}) {
+    options.first_pause = Milliseconds(1);
+    pusher_ = std::make_unique<Pusher>(
+        Pusher::Parts{*parts_.store, parts_.remote_set(), *parts_.scratch, parts_.sessions}, options);
+  }
+  // True once nothing waits; only a hang ends it otherwise.
+  bool drained() { return pusher_->wait_until_empty(Deadline::after(std::chrono::minutes(2)), {}); }
+
+  DaemonParts parts_;
+  std::unique_ptr<Pusher> pusher_;
+};
+
+TEST_F(PusherTest, ACommittedEntryReachesTheRemote) {
+  auto& remote = parts_.add_remote("team");
+  parts_.commit_file(kKey, "hello");
+  start();
+  ASSERT_TRUE(drained());
+  EXPECT_EQ(remote.get(remote_name(kKey)), "hello");
+  EXPECT_EQ(parts_.store->access_log().history(kKey, 1)->front().kind, AccessKind::pushed);
+}
+
+TEST_F(PusherTest, AnEntryCommittedLaterWakesThePusher) {
+  auto& remote = parts_.add_remote("team");
+  start();
+  parts_.commit_file(kKey, "hello");
+  pusher_->wake();
+  ASSERT_TRUE(drained());
+  EXPECT_EQ(remote.get(remote_name(kKey)), "hello");
+}
+
+TEST_F(PusherTest, AFailureThatMayPassIsTriedAgain) {
+  auto& remote = parts_.add_remote("team");
+  std::atomic<int> tries{0};
+  remote.before = [&](const auto&, auto&) -> Status {
+    if (++tries < 3) return Error{Code::unavailable, "502"};
+    return Ok{};
+  };
+  auto id = parts_.sessions.begin();
+  parts_.commit_file(kKey, "hello");
+  start();
+  ASSERT_TRUE(drained());
+  EXPECT_EQ(tries, 3);
+  auto counters = *parts_.sessions.end(id);
+  EXPECT_EQ(counters.pushed, 1u);
+  EXPECT_EQ(counters.failed, 2u);
+}
+
+TEST_F(PusherTest, ARefusalIsParkedShownAndTellsTheUsersCommand) {
+  auto& remote = parts_.add_remote("team");
+  remote.before = [](const auto&, auto&) -> Status { return Error{Code::no_space, "413"}; };
+  auto out = (parts_.dir / "alarm").string();
+  parts_.commit_file(kKey, "hello");
+  start({.on_push_failed = "echo \"$HITFS_KEY $HITFS_WHY\" > " + out});
+  ASSERT_TRUE(drained());
+  auto parked = parts_.store->push_queue().parked(10);
+  ASSERT_TRUE(parked);
+  ASSERT_EQ(parked->size(), 1u);
+  EXPECT_EQ(parked->front().why, "413");
+  EXPECT_EQ(remote.calls("store"), 1);
+  pusher_.reset();  // ends the thread that runs the command
+  EXPECT_EQ(io::read_file(out, 1000).value(), "flat/1f3a 413\n");
+}
+
+TEST_F(PusherTest, AnUnparkedPushIsTriedAgain) {
+  auto& remote = parts_.add_remote("team");
+  std::atomic<bool> refuse{true};
+  remote.before = [&](const auto&, auto&) -> Status {
+    if (refuse) return Error{Code::permission_denied, "403"};
+    return Ok{};
+  };
+  parts_.commit_file(kKey, "hello");
+  start();
+  ASSERT_TRUE(drained());
+  refuse = false;
+  EXPECT_EQ(parts_.store->push_queue().unpark().value(), 1u);
+  pusher_->wake();
+  ASSERT_TRUE(drained());
+  EXPECT_EQ(remote.get(remote_name(kKey)), "hello");
+}
+
+TEST_F(PusherTest, WhatTheRemoteHasAlreadyCountsAsPushed) {
+  auto& remote = parts_.add_remote("team");
+  remote.store_result = StoreResult::already_there;
+  auto id = parts_.sessions.begin();
+  parts_.commit_file(kKey, "hello");
+  start();
+  ASSERT_TRUE(drained());
+  EXPECT_EQ(parts_.sessions.end(id)->pushed, 1u);
+}
+
+TEST_F(PusherTest, AReplacedEntryIsPushedOnceInItsNewForm) {
+  auto& remote = parts_.add_remote("team");
+  parts_.commit_file(kKey, "old");
+  parts_.commit_file(kKey, "new");
+  start();
+  ASSERT_TRUE(drained());
+  EXPECT_EQ(remote.get(remote_name(kKey)), "new");
+  EXPECT_EQ(remote.calls("store"), 1);
+}
+
+TEST_F(PusherTest, InCiTheSmallestGoesFirst) {
+  auto& remote = parts_.add_remote("team");
+  Key large{"", "flat", "large"};
+  Key small{"", "flat", "small"};
+  parts_.commit_file(large, std::string(100'000, 'x'));
+  parts_.commit_file(small, "x");
+  start({.order = PushQueue::Order::smallest_first});
+  ASSERT_TRUE(drained());
+  EXPECT_EQ(remote.stored_order(), (std::vector{remote_name(small), remote_name(large)}));
+}
+
+TEST_F(PusherTest, AQueueThatCannotBeEmptiedEndsTheWaitInTime) {
+  auto& remote = parts_.add_remote("team");
+  remote.before = [](const auto&, auto&) -> Status { return Error{Code::unavailable, "502"}; };
+  parts_.commit_file(kKey, "hello");
+  start();
+  EXPECT_FALSE(pusher_->wait_until_empty(Deadline::after(Milliseconds(50)), {}));
+}
+
+}  // namespace
+}  // namespace hitfs

@@ -1,0 +1,61 @@
+#include "sync/sessions.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/fake_clock.h"
+
+namespace hitfs {
+namespace {
+
+constexpr Milliseconds kBudget{10'000};
+
+Use hit_of(const std::string& name) { return {{"", "nx", name}, 1, true}; }
+
+TEST(SessionsTest, ASessionCountsEachKeyOnce) {
+  Sessions sessions(kBudget);
+  auto id = sessions.begin();
+  sessions.used(hit_of("1"), false);
+  sessions.used(hit_of("1"), false);
+  sessions.used(hit_of("2"), true);
+  sessions.used({{"", "nx", "3"}, 0, false}, false);
+  auto counters = sessions.end(id);
+  ASSERT_TRUE(counters);
+  EXPECT_EQ(counters->hit, 2u);
+  EXPECT_EQ(counters->prewarmed, 1u);
+  EXPECT_EQ(counters->miss, 1u);
+}
+
+TEST(SessionsTest, TwoSessionsSideBySideBothCount) {
+  Sessions sessions(kBudget);
+  auto one = sessions.begin();
+  sessions.pushed();
+  auto other = sessions.begin();
+  sessions.pushed();
+  EXPECT_EQ(sessions.end(one)->pushed, 2u);
+  EXPECT_EQ(sessions.end(other)->pushed, 1u);
+  EXPECT_FALSE(sessions.end(one));
+}
+
+TEST(SessionsTest, TheBudgetIsSpentOnlyWhenEveryOpenSessionHasSpentIts) {
+  testing::FakeClock clock;
+  Sessions sessions(kBudget, clock);
+  auto old_one = sessions.begin();
+  sessions.waited(kBudget);
+  EXPECT_EQ(sessions.budget_left(), Milliseconds(0));
+  auto fresh = sessions.begin();
+  EXPECT_EQ(sessions.budget_left(), kBudget);
+  EXPECT_EQ(sessions.end(old_one)->waited, kBudget);
+  EXPECT_EQ(sessions.end(fresh)->waited, Milliseconds(0));
+}
+
+TEST(SessionsTest, WithoutASessionTheBudgetComesBackAfterAQuietMinute) {
+  testing::FakeClock clock;
+  Sessions sessions(kBudget, clock);
+  sessions.waited(kBudget);
+  EXPECT_EQ(sessions.budget_left(), Milliseconds(0));
+  clock.advance(std::chrono::seconds(61));
+  EXPECT_EQ(sessions.budget_left(), kBudget);
+}
+
+}  // namespace
+}  // namespace hitfs
