@@ -6,10 +6,7 @@ namespace hitfs::fs {
 
 namespace {
 
-Content content_of(const DraftNode& node) {
-  if (node.size == 0) return Digest::of({});
-  return StagedNumber{node.number};
-}
+Content content_of(const DraftNode& node) { return StagedNumber{node.number}; }
 
 Result<ManifestBuilder::Node> add(ManifestBuilder& builder, ManifestBuilder::Node parent, const DraftNode& node) {
   switch (node.type) {

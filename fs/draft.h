@@ -18,7 +18,7 @@ struct DraftNode {
   uint32_t parent = 0;  // a position
   uint16_t mode = 0;
   int64_t mtime_ns = 0;
-  uint64_t size = 0;  // of a file; one of size 0 needs no staged file
+  uint64_t size = 0;  // of a file
   std::string name;
   std::string target;
 };

@@ -57,12 +57,12 @@ struct Caller {
 };
 
 struct AttributeChange {
-  std::optional<uint16_t> mode;
-  std::optional<uid_t> uid;
-  std::optional<gid_t> gid;
-  std::optional<uint64_t> size;
-  std::optional<int64_t> mtime_ns;
-  std::optional<int64_t> atime_ns;
+  std::optional<uint16_t> mode{};
+  std::optional<uid_t> uid{};
+  std::optional<gid_t> gid{};
+  std::optional<uint64_t> size{};
+  std::optional<int64_t> mtime_ns{};
+  std::optional<int64_t> atime_ns{};
 };
 
 struct SpaceReply {

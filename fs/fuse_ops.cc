@@ -222,8 +222,8 @@ void send_created(fuse_req_t req, const NodeReply& node) {
   if (fuse_reply_create(req, &entry, &file) != 0) owner.forget(node.attributes.number, 1);
 }
 
-// CREATE is an open as well, so it is only for layouts that count closes. Elsewhere the kernel is told once to make files
-// by MKNOD: as many requests, the first OPEN comes at once, and with it the end of every RELEASE.
+// CREATE is an open as well, so it is only for layouts that count closes. Elsewhere the kernel is told once to make
+// files by MKNOD: as many requests, the first OPEN comes at once, and with it the end of every RELEASE.
 void on_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info*) {
   if (!context(req).open_and_release) return fail(req, "CREATE", FsError::not_supported);
   auto who = caller(req);

@@ -28,7 +28,8 @@ class FuseServer {
  public:
   static Result<std::unique_ptr<FuseServer>> create(const FuseServerOptions& options, SlotMemory& slots,
                                                     Filesystem& filesystem);
-  ~FuseServer();  // only after the connection is gone; it waits for the readers
+  // Only after the connection is gone, and when no Reply is open any more; it waits for the readers.
+  ~FuseServer();
   FuseServer(const FuseServer&) = delete;
   FuseServer& operator=(const FuseServer&) = delete;
 

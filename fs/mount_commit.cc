@@ -112,7 +112,11 @@ Result<std::vector<DraftNode>> MountFilesystem::frozen_nodes(uint64_t tree, cons
     if (node.type != FileType::file) continue;
     auto info = staged_.info(node.number);
     if (!info) return std::move(info).error();
-    if (!*info) continue;
+    if (!*info) {
+      // Empty and never written: the daemon wants a file all the same.
+      if (auto made = staged_.set_times(node.number, node.mtime_ns, std::nullopt); !made) return std::move(made).error();
+      continue;
+    }
     node.size = (*info)->size;
     node.mtime_ns = (*info)->mtime_ns;
   }

@@ -15,7 +15,9 @@ namespace hitfs::fs {
 class ReferenceTable final : public References {
  public:
   // `memory` outlives the table.
-  explicit ReferenceTable(SlotMemory& memory) : table_(memory.references()) {}
+  explicit ReferenceTable(SlotMemory& memory) : ReferenceTable(memory.references()) {}
+  // Over zeroed memory of any power of two in places.
+  explicit ReferenceTable(std::span<format::Reference> table) : table_(table) {}
 
   void add(uint64_t entry_id, uint64_t count) override;
   // Dropping more than there are, or of an unknown entry, is ignored.

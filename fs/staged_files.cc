@@ -77,6 +77,12 @@ Result<StagedFiles::File> StagedFiles::open_or_create(Number number) {
 
 Result<size_t> StagedFiles::read(Number number, std::span<std::byte> into, uint64_t offset) {
   auto file = open(number);
+  if (!file && file.error().code == Code::permission_denied) {
+    // The daemon has made it a blob (a second name of the same file, read-only) and we have not heard of it yet.
+    auto blob = io::open_read(path(number));
+    if (!blob) return std::move(blob).error();
+    return io::read_at(blob->get(), into, offset);
+  }
   if (!file) return std::move(file).error();
   return io::read_at((*file)->get(), into, offset);
 }

@@ -282,7 +282,8 @@ TEST_F(EdgeTest, SavingAFileTakesFourRequests) {
   const int files = 50;
   auto text = pattern(30'000, 5);
   for (int i = 0; i < files; ++i) {
-    UniqueFd file(::open((mount / ("saved/" + std::to_string(i))).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    UniqueFd file(
+        ::open((mount / ("saved/" + std::to_string(i))).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
     ASSERT_EQ(::write(file.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
   }
   auto used = mount.counts().total - before;

@@ -92,12 +92,12 @@ void DiskFilesystem::misbehave(const Caller& caller, std::string_view name, Repl
   if (name.starts_with("crash-")) std::abort();
   if (name.starts_with("throw-")) throw std::runtime_error("a test asked for it");
   while (name.starts_with("stall-")) ::pause();
+  std::lock_guard lock(parked_mutex_);
   if (name.starts_with("late-")) {
-    auto late = std::make_shared<Reply<NodeReply>>(std::move(reply));
-    std::thread([late] { late->fail(FsError::not_found); }).detach();
+    late_.emplace_back(
+        [late = std::make_shared<Reply<NodeReply>>(std::move(reply))] { late->fail(FsError::not_found); });
     return;
   }
-  std::lock_guard lock(parked_mutex_);
   parked_.emplace(caller.unique, std::move(reply));
 }
 
@@ -121,9 +121,11 @@ void DiskFilesystem::forget(Number number, uint64_t count) { references_->drop(n
 
 void DiskFilesystem::release() {
   std::map<uint64_t, Reply<NodeReply>> parked;
+  std::vector<std::jthread> late;  // joined at the end
   {
     std::lock_guard lock(parked_mutex_);
     parked.swap(parked_);
+    late.swap(late_);
   }
   for (auto& [unique, reply] : parked) reply.fail(FsError::not_found);
 }

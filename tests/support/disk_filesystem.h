@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #include "fs/filesystem.h"
@@ -24,7 +25,8 @@ class DiskFilesystem final : public fs::Filesystem {
   DiskFilesystem(Options options, fs::References& references);
   ~DiskFilesystem() override;
 
-  // Answers every parked lookup with "not found".
+  // Answers every parked lookup with "not found", and returns when no answer is under way. Call it before the end of
+  // the server that the replies belong to.
   void release();
 
   void lookup(const fs::Caller&, fs::Number parent, std::string_view name, fs::Reply<fs::NodeReply> reply) override;
@@ -76,6 +78,7 @@ class DiskFilesystem final : public fs::Filesystem {
   std::mutex mutex_;  // names
   std::mutex parked_mutex_;
   std::map<uint64_t, fs::Reply<fs::NodeReply>> parked_;
+  std::vector<std::jthread> late_;
 };
 
 }  // namespace hitfs::testing

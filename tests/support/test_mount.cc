@@ -25,6 +25,18 @@ int reap(pid_t pid) {
   return code_of(state);
 }
 
+// A child that only uses the mount must not keep its connection open.
+void close_connections() {
+  std::vector<int> connections;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    if (std::filesystem::read_symlink(entry.path(), gone) == "/dev/fuse") {
+      connections.push_back(std::stoi(entry.path().filename()));
+    }
+  }
+  for (int fd : connections) ::close(fd);
+}
+
 std::filesystem::path beside_this_program(const std::string& name) {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
 }
@@ -86,6 +98,7 @@ void TestMount::guard(std::chrono::seconds limit) {
   pid_t test = ::getpid();
   guardian_ = ::fork();
   if (guardian_ != 0) return;
+  close_connections();
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   sigset_t death;
   sigemptyset(&death);
@@ -93,15 +106,14 @@ void TestMount::guard(std::chrono::seconds limit) {
   ::pthread_sigmask(SIG_BLOCK, &death, nullptr);
   timespec time{limit.count(), 0};
   bool died = ::getppid() != test || ::sigtimedwait(&death, nullptr, &time) == SIGTERM;
-  if (!died) ::kill(test, SIGKILL);
-  slots_->fail_all(mount_->descriptor());
+  if (!died) ::kill(test, SIGKILL);  // and with it the worker, and the connection
   ::umount2(root_.c_str(), MNT_DETACH);
   ::_exit(1);
 }
 
-bool TestMount::start_worker() {
+UniqueFd TestMount::spawn_worker() {
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) < 0) return false;
+  if (::pipe2(ends, O_CLOEXEC) < 0) return {};
   UniqueFd ready(ends[0]);
   UniqueFd theirs(ends[1]);
   auto arguments = command_(*this, mount_->descriptor(), slots_->descriptor(), theirs.get());
@@ -109,21 +121,23 @@ bool TestMount::start_worker() {
   for (auto& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   worker_ = ::fork();
-  if (worker_ < 0) return false;
   if (worker_ == 0) {
     for (int inherited : {mount_->descriptor(), slots_->descriptor(), theirs.get()}) ::fcntl(inherited, F_SETFD, 0);
     ::execv(argv[0], argv.data());
     ::_exit(127);
   }
-  theirs.reset();
+  return ready;
+}
+
+bool TestMount::start_worker() {
+  auto ready = spawn_worker();
   char byte = 0;
   ssize_t got;
   do {
     got = ::read(ready.get(), &byte, 1);
   } while (got < 0 && errno == EINTR);
   if (got == 1) return true;
-  reap(worker_);
-  worker_ = -1;
+  last_exit_ = wait_for_worker();
   return false;
 }
 
@@ -148,6 +162,7 @@ TestProcess::TestProcess(const std::function<int()>& body) {
   pid_ = ::fork();
   if (pid_ == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    close_connections();
     ::_exit(body());
   }
   pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));

@@ -19,12 +19,13 @@ namespace hitfs::testing {
 std::optional<std::string> why_no_mount();
 
 // A mounted directory with everything a supervisor holds, and one worker process at a time. Whatever the test does, at
-// the end (or after `limit`, should something hang) waiting requests are failed, the worker is killed, and the mount and
-// its folder are gone.
+// the end (or after `limit`, should something hang) waiting requests are failed, the worker is killed, and the mount
+// and its folder are gone.
 class TestMount {
  public:
   // Gives the command of a worker for these descriptors.
-  using WorkerCommand = std::function<std::vector<std::string>(const TestMount&, int fuse_fd, int slots_fd, int ready_fd)>;
+  using WorkerCommand =
+      std::function<std::vector<std::string>(const TestMount&, int fuse_fd, int slots_fd, int ready_fd)>;
 
   // A worker over a DiskFilesystem. `completion` is "rename" or "close"; `directory_seconds` is how long the kernel may
   // believe the attributes of a directory.
@@ -48,11 +49,15 @@ class TestMount {
 
   // Starts a worker and waits until it serves; false when it ended instead.
   bool start_worker();
-  void kill_worker();                       // SIGKILL, and waits for its death
+  // Starts a worker and gives the descriptor that becomes readable when it serves or ends.
+  UniqueFd spawn_worker();
+  void kill_worker();                        // SIGKILL, and waits for its death
   [[nodiscard]] int end_worker(int signal);  // the same with another signal; gives its exit code, or -signal
   [[nodiscard]] int wait_for_worker();       // until it ends by itself
   void signal_worker(int signal) const;
   [[nodiscard]] pid_t worker() const { return worker_; }
+  // How the worker ended that start_worker() could not start: as end_worker().
+  [[nodiscard]] int last_exit() const { return last_exit_; }
 
  private:
   void guard(std::chrono::seconds limit);
@@ -65,6 +70,7 @@ class TestMount {
   std::optional<fs::Mount> mount_;
   std::optional<fs::SlotMemory> slots_;
   pid_t worker_ = -1;
+  int last_exit_ = 0;
   pid_t guardian_ = -1;
 };
 
