@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fs/numbers.h"
 #include "fs/reply.h"
 #include "store/base/clock.h"
 #include "store/base/result.h"
@@ -20,9 +21,6 @@
 #include "store/store_reader.h"
 
 namespace hitfs::fs {
-
-using Number = uint64_t;  // an inode number; fs/numbers.h says which range means what
-constexpr Number kRootNumber = 1;
 
 struct Attributes {
   Number number = 0;
@@ -41,6 +39,9 @@ struct NodeReply {
   Attributes attributes;
   Nanoseconds entry_timeout{};
   Nanoseconds attribute_timeout{};
+  // False only in listings: number and type are right and the rest is not known (a committed name at the top, whose
+  // manifest a listing does not open). READDIRPLUS then gives no node for it (nodeid 0), and it is not handed out.
+  bool handed_out = true;
 };
 struct AttributesReply {
   Attributes attributes;
@@ -56,12 +57,12 @@ struct Caller {
 };
 
 struct AttributeChange {
-  std::optional<uint16_t> mode;
-  std::optional<uid_t> uid;
-  std::optional<gid_t> gid;
-  std::optional<uint64_t> size;
-  std::optional<int64_t> mtime_ns;
-  std::optional<int64_t> atime_ns;
+  std::optional<uint16_t> mode{};
+  std::optional<uid_t> uid{};
+  std::optional<gid_t> gid{};
+  std::optional<uint64_t> size{};
+  std::optional<int64_t> mtime_ns{};
+  std::optional<int64_t> atime_ns{};
 };
 
 struct SpaceReply {
@@ -73,17 +74,21 @@ class DirectoryFiller {
  public:
   virtual ~DirectoryFiller() = default;
   virtual bool add(std::string_view name, const NodeReply& node, uint64_t next_offset) = 0;
-  // True for READDIRPLUS: every name taken counts as handed out.
+  // True for READDIRPLUS: every name taken counts as handed out, but for "." and ".." and where node.handed_out is
+  // false.
   [[nodiscard]] virtual bool counts_references() const = 0;
 };
 
-// Kernel references per entry; kept in shared memory so that they outlive a worker. Safe from several threads.
+// Kernel references, kept in shared memory so that they outlive a worker: one counter per committed entry (its id), and
+// one per staging number (2^52 and above), because the bytes of an unlinked file that is still open must be there for
+// the next worker too. drop() below zero stays at zero; a table that is full answers a count above zero for what it
+// cannot hold, so that nothing is freed too early. Safe from several threads.
 class References {
  public:
   virtual ~References() = default;
-  virtual void add(uint64_t entry_id, uint64_t count) = 0;
-  virtual void drop(uint64_t entry_id, uint64_t count) = 0;
-  [[nodiscard]] virtual uint64_t count(uint64_t entry_id) const = 0;
+  virtual void add(uint64_t holder, uint64_t count) = 0;
+  virtual void drop(uint64_t holder, uint64_t count) = 0;
+  [[nodiscard]] virtual uint64_t count(uint64_t holder) const = 0;
 };
 
 // Tells the kernel to forget. Calls return at once: the work is done on a thread of its own, because it can block on
@@ -98,12 +103,17 @@ class KernelNotifier {
 struct FilesystemOptions {
   StorePaths store;
   std::string mount_name;  // names the staging folder
+  // A random number that all workers of one mount (one FUSE connection) share and no other mount has: it lies with the
+  // request slots. Another number in names.log says that the kernel knows none of our numbers any more, that its
+  // `unique` counts from the start again, and that whiteouts and overlays have ended. 0 is always another mount.
+  uint64_t connection = 0;
   std::string scope;
   uid_t uid = 0;  // owner of everything that is shown
   gid_t gid = 0;
   Milliseconds lookup_patience{2000};  // a lookup waits this long for a remote
   Milliseconds absent_memory{60000};   // for how long a remote's "no" is remembered
   const Clock* clock = &system_clock();
+  std::string boot_id;  // of the machine's running kernel; "" reads it from /proc
 };
 
 // One mount: every decision is here, nothing of FUSE is. Replies may come later and from other threads. All methods are
@@ -144,12 +154,14 @@ class Filesystem {
   // Durable: everything that was renamed into place in this directory before.
   virtual void sync_directory(const Caller&, Number number, Reply<Ok> reply) = 0;
 
-  // Names after `offset` (0 is the beginning; else a next_offset given before) go to `filler` until it is full.
+  // Names after `offset` (0 is the beginning; else a next_offset given before) go to `filler` until it is full. "." and
+  // ".." are among them, and never count as handed out. Answered before the call returns.
   virtual void read_directory(const Caller&, Number number, uint64_t offset, DirectoryFiller& filler,
                               Reply<Ok> reply) = 0;
   virtual void space(const Caller&, Reply<SpaceReply> reply) = 0;
 
-  // Only where the layout completes by close (that mount runs with OPEN and RELEASE).
+  // Only where the layout completes by close (that mount runs with OPEN and RELEASE). create() counts as an open for
+  // writing there, because CREATE is not followed by OPEN.
   virtual void opened(const Caller&, Number number, bool for_writing, Reply<Ok> reply) = 0;
   virtual void released(Number number, bool was_for_writing) = 0;
 

@@ -1,5 +1,6 @@
 #include "sync/listener/use_reporter.h"
 
+#include <algorithm>
 #include <iterator>
 
 namespace hitfs {
@@ -25,13 +26,26 @@ void UseReporter::add(Use use) {
 }
 
 void UseReporter::flush() {
+  while (send_batch()) {
+  }
+}
+
+bool UseReporter::send_batch() {
   std::vector<Use> uses;
-  collected_.lock()->swap(uses);
-  if (uses.empty()) return;
-  if (daemon_.uses(front_, uses, Deadline::after(kPatience))) return;
+  {
+    auto collected = collected_.lock();
+    auto end = collected->begin() + static_cast<std::ptrdiff_t>(std::min(kBatch, collected->size()));
+    uses.assign(std::make_move_iterator(collected->begin()), std::make_move_iterator(end));
+    collected->erase(collected->begin(), end);
+  }
+  if (uses.empty()) return false;
+  auto sent = daemon_.uses(front_, uses, Deadline::after(kPatience));
+  // A batch that the daemon does not take would not be taken a second time either.
+  if (sent || sent.error().code != Code::unavailable) return true;
   auto collected = collected_.lock();
-  if (collected->size() + uses.size() > kMostKept) return;
+  if (collected->size() + uses.size() > kMostKept) return false;
   collected->insert(collected->begin(), std::make_move_iterator(uses.begin()), std::make_move_iterator(uses.end()));
+  return false;
 }
 
 void UseReporter::run(const std::stop_token& stop) {

@@ -14,7 +14,7 @@ namespace hitfs {
 // several threads. One thread sends; it waits for the daemon at most kPatience.
 class UseReporter {
  public:
-  static constexpr size_t kBatch = 256;
+  static constexpr size_t kBatch = 512;
   static constexpr size_t kMostKept = 16384;
   static constexpr Milliseconds kPause{2000};
   static constexpr Milliseconds kPatience{5000};
@@ -31,6 +31,8 @@ class UseReporter {
 
  private:
   void run(const std::stop_token& stop);
+  // True when a batch is gone and another may be there.
+  bool send_batch();
 
   DaemonClient& daemon_;
   const std::string front_;

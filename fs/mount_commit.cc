@@ -1,0 +1,290 @@
+// Frozen trees become entries: draft, hand-over, and what follows when the daemon has committed.
+#include <algorithm>
+
+#include "fs/mount_filesystem.h"
+#include "store/base/io.h"
+#include "store/base/log.h"
+
+namespace hitfs::fs {
+
+namespace {
+
+constexpr log::Logger kLog{log::Folder::fs};
+constexpr size_t kPiece = 1 << 20;
+
+// A commit hashes and copies: a minute, and a second more for every 20 MB.
+Deadline commit_deadline(uint64_t bytes) { return Deadline::after(std::chrono::seconds(60 + bytes / 20'000'000)); }
+
+}  // namespace
+
+CommitOutcome MountFilesystem::commit_tree(uint64_t tree, const std::stop_token& stop) {
+  if (drop_superseded(tree)) return CommitOutcome::committed;
+  auto draft = draft_of(tree, stop);
+  if (!draft) {
+    kLog.warn("commit tree={} draft_error={}", tree, draft.error().message);
+    return draft.error().code == Code::invalid_argument ? CommitOutcome::refused : CommitOutcome::later;
+  }
+  auto deadline = commit_deadline((*draft)->view.total_bytes());
+  auto reply = daemon_.commit(options_.mount_name, draft_name(tree), true, deadline);
+  if (reply) return became_entry(tree, reply->entry_id);
+  auto key = (*draft)->view.header().key.text();
+  if (reply.error().code == Code::unavailable) {
+    kLog.debug("commit key={} later={}", key, reply.error().message);
+    return CommitOutcome::later;
+  }
+  // The answer to an earlier try may have been lost, and the staged files be gone with it.
+  if (auto entry_id = committed_already(**draft)) return became_entry(tree, *entry_id);
+  kLog.warn("commit key={} error={}", key, reply.error().message);
+  return reply.error().code == Code::internal ? CommitOutcome::later : CommitOutcome::refused;
+}
+
+// A tree whose name was completed again before it was handed over is nobody's entry any more.
+bool MountFilesystem::drop_superseded(uint64_t tree) {
+  auto log = log_.lock();
+  std::vector<Number> numbers;
+  {
+    auto state = state_.lock();
+    const auto& trees = state->names.trees();
+    auto found = trees.find(tree);
+    if (found == trees.end()) return true;
+    bool superseded = std::any_of(std::next(found), trees.end(),
+                                  [&](const auto& later) { return later.second.name == found->second.name; });
+    if (!superseded) return false;
+    numbers = found->second.numbers;
+  }
+  auto record = record_for({}, NameOp::dropped);
+  record.tree = tree;
+  if (auto done = change(log, record); !done) return false;
+  collect(numbers);
+  return true;
+}
+
+Result<std::shared_ptr<const Draft>> MountFilesystem::draft_of(uint64_t tree, const std::stop_token& stop) {
+  std::optional<Key> key;
+  {
+    auto state = state_.lock();
+    if (auto found = state->drafts.find(tree); found != state->drafts.end()) return found->second;
+    key = committed_.key_of(state->names.trees().at(tree).name);
+  }
+  // The layout of this mount changed: what was an entry's name is none any more.
+  if (!key)
+    return Error{Code::invalid_argument, "its name is no entry's name in layout " + std::string(layout_.name())};
+  auto nodes = frozen_nodes(tree, stop);
+  if (!nodes) return std::move(nodes).error();
+  auto bytes = make_draft(*key, *nodes);
+  if (!bytes) return std::move(bytes).error();
+  auto draft = std::make_shared<Draft>();
+  draft->bytes = *std::move(bytes);
+  auto view = ManifestView::parse(io::as_bytes(draft->bytes));
+  if (!view) return std::move(view).error();
+  draft->view = *view;
+  auto file = io::create(staged_.folder() / draft_name(tree), "draft", {.mode = 0600, .exclusive = false});
+  if (!file) return std::move(file).error();
+  if (auto written = io::write_all(file->get(), io::as_bytes(draft->bytes), "draft"); !written) {
+    return std::move(written).error();
+  }
+  state_.lock()->drafts[tree] = draft;
+  return std::shared_ptr<const Draft>(draft);
+}
+
+// The nodes with the sizes and times that their staged files have once the last write that began before is through.
+Result<std::vector<DraftNode>> MountFilesystem::frozen_nodes(uint64_t tree, const std::stop_token& stop) {
+  std::vector<DraftNode> nodes;
+  {
+    auto state = state_.lock();
+    bool still = state.wait(stop, [&](const MountState& now) {
+      return std::none_of(now.writing.begin(), now.writing.end(), [&](const auto& write) {
+        const auto* node = now.names.node(write.first);
+        return node != nullptr && node->tree == tree;
+      });
+    });
+    if (!still) return Error{Code::unavailable, "the mount ends"};
+    const auto& names = state->names;
+    for (Number number : names.trees().at(tree).numbers) {
+      const auto* node = names.node(number);
+      const auto* parent = names.node(node->parent);
+      DraftNode draft{number, node->type, 0, node->mode, node->mtime_ns, 0, node->name, node->target};
+      if (node->position != 0) draft.parent = parent->position;
+      nodes.push_back(std::move(draft));
+    }
+  }
+  for (auto& node : nodes) {
+    if (node.type != FileType::file) continue;
+    auto info = staged_.info(node.number);
+    if (!info) return std::move(info).error();
+    if (!*info) {
+      // Empty and never written: the daemon wants a file all the same.
+      if (auto made = staged_.set_times(node.number, node.mtime_ns, std::nullopt); !made) return std::move(made).error();
+      continue;
+    }
+    node.size = (*info)->size;
+    node.mtime_ns = (*info)->mtime_ns;
+  }
+  return nodes;
+}
+
+std::optional<uint64_t> MountFilesystem::committed_already(const Draft& draft) {
+  auto entry = committed_.find(draft.view.header().key.name);
+  if (!entry || !*entry) return std::nullopt;
+  auto node = committed_.top(**entry);
+  if (!node || !same_tree(draft.view, node->manifest->view())) return std::nullopt;
+  return node->entry.id;
+}
+
+CommitOutcome MountFilesystem::became_entry(uint64_t tree, uint64_t entry_id) {
+  FrozenTree frozen;
+  std::vector<Number> files;
+  {
+    auto log = log_.lock();
+    uint64_t sequence = 0;
+    {
+      auto state = state_.lock();
+      const auto& names = state->names;
+      frozen = names.trees().at(tree);
+      for (Number number : frozen.numbers) {
+        if (names.node(number)->type == FileType::file) files.push_back(number);
+      }
+      auto link = names.own_names(kRootNumber)->find(frozen.name);
+      if (link && link->number == frozen.numbers[0]) sequence = link->sequence;
+    }
+    auto record = record_for({}, NameOp::committed);
+    record.tree = tree;
+    record.value = entry_id;
+    // Without its record nothing has happened: it is handed over again, and is the same then.
+    if (auto done = change(log, record); !done) return CommitOutcome::later;
+    auto state = state_.lock();
+    for (Number number : frozen.numbers) {
+      if (references_.count(number) == 0) state->names.drop_alias(number);
+    }
+    if (sequence != 0) state->recent_commits.add(frozen.name, {entry_id, sequence});
+    state->drafts.erase(tree);
+    state->names.touch_root(now_ns());
+  }
+  notifier_.invalidate_name(kRootNumber, frozen.name);
+  clean_up_dropped();
+  for (Number number : files) {
+    if (auto removed = staged_.remove(number); !removed) {
+      kLog.warn("staging remove number={} error={}", number, removed.error().message);
+    }
+  }
+  if (auto removed = io::unlink(staged_.folder() / draft_name(tree), "draft"); !removed) {
+    kLog.warn("staging remove draft={} error={}", tree, removed.error().message);
+  }
+  return CommitOutcome::committed;
+}
+
+void MountFilesystem::resume_commits() { commits_->resume(); }
+
+size_t MountFilesystem::uncommitted() const { return commits_->waiting(); }
+
+// --- completion by close ---
+
+void MountFilesystem::opened(const Caller&, Number number, bool for_writing, Reply<Ok> reply) {
+  if (for_writing) {
+    auto state = state_.lock();
+    ++state->open_for_writing[state->names.canonical(number)];
+  }
+  reply.send(Ok{});
+}
+
+// A worker that did not see the open counts the first release as the last: what is written after it makes another
+// entry.
+void MountFilesystem::released(Number number, bool was_for_writing) {
+  if (!was_for_writing) return;
+  {
+    auto state = state_.lock();
+    auto& open = state->open_for_writing;
+    auto found = open.find(state->names.canonical(number));
+    if (found == open.end()) found = open.find(number);
+    if (found != open.end() && --found->second > 0) return;
+    if (found != open.end()) open.erase(found);
+  }
+  if (layout_.completion() == Completion::close) tasks_->add([this, number] { settle_written(number); });
+}
+
+void MountFilesystem::settle_written(Number number) {
+  auto facts = known(number);
+  if (facts.changed && facts.changed->data != 0) return settle_overlay(number);
+  if (facts.staged && facts.staged->tree == 0) complete_in_place(facts.number);
+}
+
+void MountFilesystem::complete_in_place(Number number) {
+  auto log = log_.lock();
+  auto record = record_for({}, NameOp::complete);
+  {
+    auto state = state_.lock();
+    const auto* node = state->names.node(number);
+    bool at_top = node != nullptr && node->tree == 0 && node->type == FileType::file && node->parent == kRootNumber;
+    if (!at_top || state->open_for_writing.contains(number) || !committed_.key_of(node->name)) return;
+    record.number = number;
+    record.name = node->name;
+    record.tree = state->names.take_tree();
+  }
+  // When the record cannot be written the file stays what it is: a name of this mount.
+  if (change(log, record)) commits_->add(record.tree, record.name);
+}
+
+// The top-level name of an entry that is one file, while that name shows it.
+std::optional<std::string> MountFilesystem::name_to_promote(const Known& file) {
+  std::string name;
+  if (file.staged) {
+    if (file.staged->position != 0) return std::nullopt;
+    auto state = state_.lock();
+    name = state->names.trees().at(file.staged->tree).name;
+  } else {
+    auto entry = committed_.entry_at(file.number);
+    if (!entry || entry->id != file.number) return std::nullopt;
+    name = entry->key.name;
+  }
+  auto shown = existing(kRootNumber, name);
+  if (!shown || shown->number != file.number) return std::nullopt;
+  return name;
+}
+
+// Equal bytes: nothing was changed. Other bytes in an entry that is one file: a new entry.
+void MountFilesystem::settle_overlay(Number number) {
+  auto facts = known(number);
+  auto same = same_bytes(facts.number, facts.changed->data);
+  if (!same) return;
+  auto attributes = attributes_of(number);
+  auto log = log_.lock();
+  auto record = record_for({}, *same ? NameOp::drop_overlay : NameOp::promote);
+  auto now = known(number);
+  if (now.number != facts.number || !now.changed || now.changed->data != facts.changed->data) return;
+  record.number = now.number;
+  if (!*same) {
+    auto name = name_to_promote(now);
+    if (!name || !attributes) return;
+    record.name = *name;
+    record.value = now.changed->data;
+    record.mode = attributes->mode;
+  }
+  {
+    auto state = state_.lock();
+    // Written or opened again meanwhile: the next release settles it.
+    if (state->writing.contains(now.changed->data) || state->open_for_writing.contains(now.number)) return;
+    if (!*same) record.tree = state->names.take_tree();
+  }
+  if (!change(log, record)) return;
+  clean_up_dropped();
+  notifier_.invalidate_number(number);
+  if (*same) return;
+  notifier_.invalidate_name(kRootNumber, record.name);
+  commits_->add(record.tree, record.name);
+}
+
+Answer<bool> MountFilesystem::same_bytes(Number lower, Number data) {
+  std::vector<std::byte> ours(kPiece);
+  std::vector<std::byte> theirs(kPiece);
+  for (uint64_t offset = 0;; offset += kPiece) {
+    auto mine = staged_.read(data, ours, offset);
+    auto base = read_lower(lower, theirs, offset);
+    if (!mine || !base) return FsError::io;
+    if (*mine != *base || !std::equal(ours.begin(), ours.begin() + static_cast<ptrdiff_t>(*mine), theirs.begin())) {
+      return false;
+    }
+    if (*mine < kPiece) return true;
+  }
+}
+
+}  // namespace hitfs::fs

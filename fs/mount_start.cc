@@ -1,0 +1,140 @@
+// How a mount begins: what the worker before knew, and what it left behind.
+#include "fs/mount_filesystem.h"
+#include "store/base/io.h"
+#include "store/base/log.h"
+
+namespace hitfs::fs {
+
+namespace {
+
+constexpr log::Logger kLog{log::Folder::fs};
+
+std::string running_boot() {
+  auto text = io::read_file("/proc/sys/kernel/random/boot_id", 256);
+  if (!text) return "unknown";
+  while (!text->empty() && text->back() == '\n') text->pop_back();
+  return *std::move(text);
+}
+
+FilesystemOptions completed(FilesystemOptions options) {
+  if (options.boot_id.empty()) options.boot_id = running_boot();
+  return options;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Filesystem>> Filesystem::open(const FilesystemOptions& options, const Layout& layout,
+                                                     StoreReader& reader, DaemonClient& daemon, References& references,
+                                                     KernelNotifier& notifier) {
+  auto filesystem = std::make_unique<MountFilesystem>(options, layout, reader, daemon, references, notifier);
+  if (auto started = filesystem->start(); !started) {
+    return in_context("mount " + options.mount_name, std::move(started).error());
+  }
+  return std::unique_ptr<Filesystem>(std::move(filesystem));
+}
+
+MountFilesystem::MountFilesystem(FilesystemOptions options, const Layout& layout, StoreReader& reader,
+                                 DaemonClient& daemon, References& references, KernelNotifier& notifier)
+    : options_(completed(std::move(options))),
+      layout_(layout),
+      daemon_(daemon),
+      references_(references),
+      notifier_(notifier),
+      committed_(reader, layout, options_.scope),
+      staged_(options_.store.staging(options_.mount_name)) {}
+
+MountFilesystem::~MountFilesystem() {
+  stopping_.request_stop();
+  // In this order: lookups that still wait are answered, then threads end that use everything else.
+  lookups_.reset();
+  commits_.reset();
+  tasks_.reset();
+}
+
+Status MountFilesystem::start() {
+  if (auto made = io::make_directories(staged_.folder(), 0700, "staging folder"); !made) return made;
+  if (auto replayed = replay(); !replayed) return replayed;
+  if (auto begun = begin_session(); !begun) return begun;
+  collect_unreferenced();
+  if (auto swept = staged_.sweep(state_.lock()->names.data_numbers()); !swept) {
+    kLog.warn("staging sweep mount={} error={}", options_.mount_name, swept.error().message);
+  }
+  auto log = log_.lock();
+  compact_when_worthwhile(log);
+  tasks_ = std::make_unique<TaskQueue>(1);
+  commits_ = std::make_unique<CommitQueue>(
+      *options_.clock, [this](uint64_t tree, const std::stop_token& stop) { return commit_tree(tree, stop); });
+  lookups_ = std::make_unique<PendingLookups>(
+      PendingLookups::Options{options_.lookup_patience, options_.absent_memory, options_.clock}, daemon_,
+      [this](const std::string& name, Reply<NodeReply> reply) {
+        auto answer = lookup_here(kRootNumber, name);
+        answer.value_or(FsError::not_found).give(std::move(reply));
+      });
+  std::map<uint64_t, std::string> trees;
+  {
+    auto state = state_.lock();
+    for (const auto& [id, tree] : state->names.trees()) trees[id] = tree.name;
+  }
+  for (const auto& [id, name] : trees) commits_->add(id, name);
+  complete_missed_markers(log);
+  return Ok{};
+}
+
+Status MountFilesystem::replay() {
+  NameTree names;
+  auto opened = NamesLog::open(staged_.folder() / "names.log", [&](const NameRecord& record) { names.apply(record); });
+  if (!opened) return std::move(opened).error();
+  *log_.lock() = std::make_unique<NamesLog>(*std::move(opened));
+  state_.lock()->names = std::move(names);
+  return Ok{};
+}
+
+Status MountFilesystem::begin_session() {
+  auto log = log_.lock();
+  NameRecord record;
+  record.op = NameOp::session;
+  record.time_ns = now_ns();
+  record.value = options_.connection;
+  record.name = options_.boot_id;
+  {
+    auto state = state_.lock();
+    record.number = state->names.next_number();
+    record.tree = state->names.next_sequence();
+    state->names.touch_root(now_ns());
+  }
+  auto begun = change(log, record);
+  clean_up_dropped();
+  return begun;
+}
+
+// What was unlinked or became an entry, and is not used by the kernel (any more).
+void MountFilesystem::collect_unreferenced() {
+  std::vector<Number> orphans;
+  std::vector<Number> aliases;
+  {
+    auto state = state_.lock();
+    orphans.assign(state->names.orphans().begin(), state->names.orphans().end());
+    for (const auto& [number, alias] : state->names.aliases()) {
+      if (references_.count(number) == 0) aliases.push_back(number);
+    }
+    for (Number number : aliases) state->names.drop_alias(number);
+  }
+  collect(orphans);
+}
+
+// A worker that died between the marker's record and the tree's.
+void MountFilesystem::complete_missed_markers(Log& log) {
+  if (layout_.completion() != Completion::marker) return;
+  std::vector<Number> candidates;
+  {
+    auto state = state_.lock();
+    for (const auto& [name, link] : state->names.own_names(kRootNumber)->all()) {
+      const auto* node = state->names.node(link.number);
+      if (node == nullptr || node->tree != 0 || !node->children.find(layout_.marker())) continue;
+      candidates.push_back(link.number);
+    }
+  }
+  for (Number number : candidates) complete_by_marker(log, number, layout_.marker());
+}
+
+}  // namespace hitfs::fs

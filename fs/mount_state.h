@@ -1,0 +1,122 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "fs/name_tree.h"
+#include "store/base/clock.h"
+#include "store/key.h"
+#include "store/manifest.h"
+
+namespace hitfs::fs {
+
+// The draft manifest of a frozen tree; the daemon may take its staged files from here on, so sizes come from it.
+struct Draft {
+  std::string bytes;
+  ManifestView view;
+};
+
+// An entry that is no longer found by its key, until the kernel has let go of all its numbers.
+struct RetiredEntry {
+  uint32_t span = 1;
+  MonotonicTime next_pass{};  // when its names are invalidated again
+  Milliseconds pause{5000};
+};
+
+// A name that became an entry a moment ago: listings go on showing it at its old place, else a listing that began
+// before would show it again among the entries.
+struct RecentCommit {
+  uint64_t entry_id = 0;
+  uint64_t sequence = 0;
+};
+
+// Names of the last commits; bounded.
+class RecentCommits {
+ public:
+  void add(const std::string& name, RecentCommit commit) {
+    if (auto old = by_name_.find(name); old != by_name_.end()) names_.unlink(name);
+    by_name_[name] = commit;
+    names_.link(name, {commit.entry_id, commit.sequence});
+    order_.push_back({name, commit.sequence});
+    while (order_.size() > kMost) {
+      auto [oldest, sequence] = std::move(order_.front());
+      order_.pop_front();
+      if (auto found = by_name_.find(oldest); found != by_name_.end() && found->second.sequence == sequence) {
+        by_name_.erase(found);
+        names_.unlink(oldest);
+      }
+    }
+  }
+  [[nodiscard]] bool shows(const std::string& name, uint64_t entry_id) const {
+    auto found = by_name_.find(name);
+    return found != by_name_.end() && found->second.entry_id == entry_id;
+  }
+  [[nodiscard]] const Names& names() const { return names_; }
+
+ private:
+  static constexpr size_t kMost = 4096;
+  std::unordered_map<std::string, RecentCommit> by_name_;
+  Names names_;
+  std::deque<std::pair<std::string, uint64_t>> order_;
+};
+
+// The names at which listings of the root stopped last, in case the entry is gone when they go on. Bounded.
+class Bookmarks {
+ public:
+  void add(uint64_t entry_id, const std::string& name) {
+    if (names_.size() >= kMost) names_.erase(names_.begin());
+    names_[entry_id] = name;
+  }
+  [[nodiscard]] std::optional<std::string> find(uint64_t entry_id) const {
+    auto found = names_.find(entry_id);
+    if (found == names_.end()) return std::nullopt;
+    return found->second;
+  }
+
+ private:
+  static constexpr size_t kMost = 1024;
+  std::map<uint64_t, std::string> names_;
+};
+
+// Entries whose release was announced: a lookup that found one a moment before must not hand it out any more. Bounded;
+// the index does not show them for longer than a moment anyway.
+class ReleasedEntries {
+ public:
+  void add(uint64_t entry_id) {
+    if (!ids_.insert(entry_id).second) return;
+    order_.push_back(entry_id);
+    if (order_.size() <= kMost) return;
+    ids_.erase(order_.front());
+    order_.pop_front();
+  }
+  [[nodiscard]] bool contains(uint64_t entry_id) const { return ids_.contains(entry_id); }
+
+ private:
+  static constexpr size_t kMost = 4096;
+  std::unordered_set<uint64_t> ids_;
+  std::deque<uint64_t> order_;
+};
+
+// What a mount knows, all behind one lock that is never held during I/O.
+struct MountState {
+  NameTree names;
+  std::unordered_map<Number, uint32_t> writing;                       // writes under way, by staged file
+  std::unordered_set<Number> copying;                                 // canonical numbers that are being copied up
+  std::unordered_map<Number, uint32_t> open_for_writing;              // completion by close: descriptors
+  std::unordered_map<uint64_t, std::shared_ptr<const Draft>> drafts;  // by tree
+  std::unordered_map<uint64_t, RetiredEntry> retired;
+  ReleasedEntries released;
+  RecentCommits recent_commits;
+  Bookmarks bookmarks;
+  std::unordered_map<std::string, MonotonicTime> damage_reports;  // by key: when
+  std::unordered_map<uint64_t, Key> uses;                         // entries answered since the last report
+};
+
+}  // namespace hitfs::fs

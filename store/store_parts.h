@@ -1,0 +1,64 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "store/base/clock.h"
+#include "store/base/guarded.h"
+#include "store/blob_holds.h"
+#include "store/commit_lane.h"
+#include "store/entry_store.h"
+#include "store/index.h"
+#include "store/index_reader.h"
+#include "store/notices.h"
+#include "store/numbers.h"
+#include "store/store_paths.h"
+
+namespace hitfs {
+
+// What the parts of one open store share. They outlive every intake. Each member is safe from several threads, except
+// `index`, which is the commit lane's.
+struct StoreParts {
+  StorePaths paths;
+  StoreLimits limits;
+  const Clock* clock = nullptr;
+  std::string boot_id;
+  std::unique_ptr<Index> index;
+  std::unique_ptr<IndexReader> reader;
+  std::unique_ptr<Numbers> numbers;
+  std::unique_ptr<CommitLane> lane;
+  BlobHolds holds;
+  Notices notices;
+
+  // As of the last transaction.
+  struct Published {
+    Counters counters;
+    Epochs epochs;
+  };
+  Guarded<Published> published;
+
+  // Names in intakes/ that stay until the epoch of their commit is flushed.
+  struct Unflushed {
+    uint64_t epoch;
+    std::vector<std::filesystem::path> names;
+  };
+  Guarded<std::vector<Unflushed>> unflushed;
+
+  std::atomic<uint64_t> next_intake = 0;
+};
+
+// Frees what no entry names and no intake holds, in several transactions so that each stays small.
+Status sweep_blobs(StoreParts& parts);
+
+// Removes the names in intakes/ whose commits are on disk by now.
+void remove_flushed_names(StoreParts& parts);
+
+// Makes everything committed so far durable.
+Status flush_store(StoreParts& parts);
+
+// Makes readers of all processes forget what they have open: bytes under a known name have changed.
+Status note_damage(StoreParts& parts);
+
+}  // namespace hitfs

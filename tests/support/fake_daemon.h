@@ -1,0 +1,80 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "store/base/guarded.h"
+#include "store/daemon_client.h"
+#include "tests/support/fake_store.h"
+
+namespace hitfs::testing {
+
+// A daemon in this process behind the DaemonClient seam: remotes are a table, and a test decides when it answers. Safe
+// from several threads.
+class FakeDaemon final : public DaemonClient {
+ public:
+  FakeDaemon(FakeStore& store, StorePaths paths) : store_(store), paths_(std::move(paths)) {}
+  ~FakeDaemon() override;
+
+  // --- what a test sets ---
+  void set_up(bool up);
+  void remote_has(const Key& key, TreeText tree);
+  // Fetches are answered only by answer_fetches().
+  void hold_fetches(bool hold);
+  void answer_fetches();
+  // Commits wait until this is taken back; false in `before` makes one fail as unavailable.
+  void hold_commits(bool hold);
+  void fail_commits(std::optional<Error> error);
+  // The commit is carried out and its answer lost.
+  void lose_commit_answers(bool lose);
+  void move_staged_files(bool move);
+  // Called between the moving of the staged files and the answer, without a lock.
+  void on_commit(std::function<void()> hook);
+  // Called after each commit and retirement that this daemon makes.
+  void on_event(std::function<void(const DaemonEvent&)> hook);
+  void wait_for_commits_begun(size_t count);
+
+  [[nodiscard]] size_t fetches();
+  [[nodiscard]] std::vector<std::string> calls();
+  void wait_for_calls(size_t count);
+
+  void fetch(const Key& key, Milliseconds wait, std::function<void(FetchReply)> done) override;
+  Result<CommitReply> commit(const std::string& front, const std::string& draft, bool durable,
+                             const Deadline& until) override;
+  Result<StoreReply> store(const std::string& front, const std::string& file, const Key& key,
+                           const Deadline& until) override;
+  Result<EventBatch> events(const std::string& front, const std::string& epoch, uint64_t after,
+                            const Deadline& until) override;
+  Status released(const std::string& front, const std::vector<uint64_t>& entry_ids, const Deadline& until) override;
+  Status uses(const std::string& front, const std::vector<Use>& uses, const Deadline& until) override;
+  Result<Json> call(const std::string& method, const std::string& target, const Json& body,
+                    const Deadline& until) override;
+
+ private:
+  struct Question {
+    Key key;
+    std::function<void(FetchReply)> done;
+  };
+  struct State {
+    bool up = true, hold_fetches = false, hold_commits = false, lose_answers = false, move = true;
+    std::optional<Error> commit_error;
+    std::map<Key, TreeText> remote;
+    std::vector<Question> held;
+    size_t fetches = 0, commits_begun = 0;
+    std::vector<std::string> calls;
+    std::function<void()> on_commit;
+    std::function<void(const DaemonEvent&)> on_event;
+  };
+  FetchReply answer_to(const Key& key);
+  void tell(DaemonEvent::Kind kind, const Entry& entry);
+
+  FakeStore& store_;
+  StorePaths paths_;
+  Guarded<State> state_;
+};
+
+}  // namespace hitfs::testing
