@@ -57,6 +57,12 @@ class Index {
   // One past the highest number in use; Numbers starts there when its own file is lost.
   Result<uint64_t> end_of_numbers();
 
+  // A copy of a manifest whose file is not on disk yet: kept until a flush, so that a power cut never leaves a row
+  // whose blobs nobody knows.
+  Status keep_manifest(uint64_t id, uint64_t epoch, std::string_view bytes);
+  // "" when none is kept.
+  Result<std::string> kept_manifest(uint64_t id);
+
   Status add_trash(TrashItem item);
   Result<std::vector<TrashItem>> all_trash();
   Status remove_trash(const std::vector<int64_t>& rows);

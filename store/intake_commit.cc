@@ -333,6 +333,11 @@ Result<CommitResult> Intake::insert_entry(CommitWork& work, Index& index) {
   }
   work.row.epoch = work.epoch;
   if (auto inserted = index.insert(work.row); !inserted) return std::move(inserted).error();
+  if (work.epoch != kDurable) {
+    if (auto kept = index.keep_manifest(work.row.entry.id, work.epoch, work.manifest); !kept) {
+      return std::move(kept).error();
+    }
+  }
   auto queued = PushTable(index).add(work.row.entry, work.options.push_to, parts_.clock->unix_ms());
   if (!queued) return std::move(queued).error();
   return CommitResult::committed;
