@@ -108,6 +108,11 @@ Status Index::load(const std::string& boot_id) {
   return transaction->commit("index open");
 }
 
+void Index::note_committed() {
+  ++transactions_;
+  if (durable_) durable_transactions_ = transactions_;
+}
+
 Status Index::set_durable(bool durable) {
   if (durable == durable_) return Ok{};
   auto set = database_->execute(durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");

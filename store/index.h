@@ -40,6 +40,11 @@ class Index {
   [[nodiscard]] uint64_t generation() const { return generation_; }
   [[nodiscard]] bool trusted(uint64_t epoch) const { return epochs_.trusted(epoch, epochs_.boot); }
 
+  // Transactions of this process so far, and how many of them are on disk: a durable one takes all before it along.
+  [[nodiscard]] uint64_t transactions() const { return transactions_; }
+  [[nodiscard]] uint64_t durable_transactions() const { return durable_transactions_; }
+  void note_committed();
+
   // Commits of this process are as durable as that: FULL waits for the disk, NORMAL may lose the last ones in a power
   // cut, but never consistency.
   Status set_durable(bool durable);
@@ -95,6 +100,8 @@ class Index {
   Epochs epochs_;
   uint64_t generation_ = 0;
   bool durable_ = true;
+  uint64_t transactions_ = 0;
+  uint64_t durable_transactions_ = 0;
   std::vector<TrashItem> trash_;
 };
 

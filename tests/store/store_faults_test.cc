@@ -24,12 +24,12 @@ namespace {
 
 using testing::bytes_of;
 using testing::check_store;
+using testing::FastTempDir;
 using testing::Files;
 using testing::flat;
 using testing::put_blob;
 using testing::put_tree;
 using testing::read_tree;
-using testing::TempDir;
 using testing::why;
 
 // One thing that is asked of the store, and what a reader may see afterwards.
@@ -267,11 +267,7 @@ class StoreFaultsTest : public ::testing::Test {
   static void TearDownTestSuite() { log::set_level(log::Level::info); }
 
   void SetUp() override {
-    // In memory where there is such a place: thousands of syncs.
-    if (::access("/dev/shm", W_OK) == 0) ::setenv("TMPDIR", "/dev/shm", 1);
-    dir_ = std::make_unique<TempDir>();
-    ::unsetenv("TMPDIR");
-    StorePaths base{*dir_ / "base"};
+    StorePaths base{dir_ / "base"};
     auto store = EntryStore::open(base, options("boot 1"));
     ASSERT_TRUE(store) << why(store);
     CommitOptions durable;
@@ -289,9 +285,9 @@ class StoreFaultsTest : public ::testing::Test {
   }
 
   StorePaths fresh_copy() {
-    StorePaths paths{*dir_ / "store"};
+    StorePaths paths{dir_ / "store"};
     std::filesystem::remove_all(paths.root);
-    std::filesystem::copy(*dir_ / "base", paths.root, std::filesystem::copy_options::recursive);
+    std::filesystem::copy(dir_ / "base", paths.root, std::filesystem::copy_options::recursive);
     return paths;
   }
 
@@ -349,7 +345,7 @@ class StoreFaultsTest : public ::testing::Test {
     return model;
   }
 
-  std::unique_ptr<TempDir> dir_;
+  FastTempDir dir_;
 };
 
 TEST_F(StoreFaultsTest, TheScenarioWorksWithoutFaults) {

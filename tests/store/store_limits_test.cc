@@ -10,11 +10,11 @@ namespace hitfs {
 namespace {
 
 using testing::bytes_of;
+using testing::FastTempDir;
 using testing::flat;
 using testing::put_blob;
 using testing::put_tree;
 using testing::StillClock;
-using testing::TempDir;
 using testing::why;
 
 class StoreLimitsTest : public ::testing::Test {
@@ -54,7 +54,7 @@ class StoreLimitsTest : public ::testing::Test {
     return options;
   }
 
-  TempDir dir_;
+  FastTempDir dir_;
   StorePaths paths_{dir_ / "store"};
   StillClock clock_;
   std::unique_ptr<EntryStore> store_;

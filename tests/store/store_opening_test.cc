@@ -17,10 +17,10 @@ namespace hitfs {
 namespace {
 
 using testing::bytes_of;
+using testing::FastTempDir;
 using testing::flat;
 using testing::put_tree;
 using testing::read_tree;
-using testing::TempDir;
 using testing::why;
 
 class StoreOpeningTest : public ::testing::Test {
@@ -51,7 +51,7 @@ class StoreOpeningTest : public ::testing::Test {
     return names;
   }
 
-  TempDir dir_;
+  FastTempDir dir_;
   StorePaths paths_{dir_ / "deep/er"};
 };
 
@@ -183,7 +183,7 @@ TEST_F(StoreOpeningTest, DamageFoundWhileRunningIsHandledAtTheNextOpen) {
 }
 
 TEST(NumbersTest, SkipsWhatAnotherProcessMayHaveUsed) {
-  TempDir dir;
+  FastTempDir dir;
   uint64_t first = 0;
   {
     auto numbers = Numbers::open(dir / "n", 0, Numbers::Damage::refuse);
@@ -203,7 +203,7 @@ TEST(NumbersTest, SkipsWhatAnotherProcessMayHaveUsed) {
 }
 
 TEST(NumbersTest, NothingIsGivenOutThatIsNotReservedOnDisk) {
-  TempDir dir;
+  FastTempDir dir;
   std::filesystem::create_directories(dir / "n.new");  // replace_file() cannot write beside the file
   auto numbers = Numbers::open(dir / "n", 0, Numbers::Damage::refuse);
   ASSERT_TRUE(numbers);
@@ -215,7 +215,7 @@ TEST(NumbersTest, NothingIsGivenOutThatIsNotReservedOnDisk) {
 class AccessLogTest : public ::testing::Test {
  protected:
   std::unique_ptr<AccessLog> open(int64_t records = 100) { return AccessLog::open(dir_ / "log.db", clock_, records); }
-  TempDir dir_;
+  FastTempDir dir_;
   testing::StillClock clock_;
 };
 

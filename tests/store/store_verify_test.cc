@@ -13,13 +13,13 @@ namespace hitfs {
 namespace {
 
 using testing::bytes_of;
+using testing::FastTempDir;
 using testing::Files;
 using testing::flat;
 using testing::put_blob;
 using testing::put_tree;
 using testing::read_blob;
 using testing::read_tree;
-using testing::TempDir;
 using testing::why;
 
 // Changes a byte of a file in place, as a failing disk does.
@@ -73,7 +73,7 @@ class StoreVerifyTest : public ::testing::Test {
     return options;
   }
 
-  TempDir dir_;
+  FastTempDir dir_;
   StorePaths paths_{dir_ / "store"};
   std::unique_ptr<EntryStore> store_;
 };
@@ -182,7 +182,9 @@ TEST_F(StoreVerifyTest, AfterARebootUnflushedEntriesAreInvisibleUntilChecked) {
   ASSERT_TRUE(front);
   auto expect = [](StoreReader& reader, const std::vector<std::string>& names) {
     std::vector<std::string> seen;
-    for (const auto& entry : reader.list("", "flat", "", 10).value()) {
+    auto listed = reader.list("", "flat", "", 10);
+    ASSERT_TRUE(listed) << why(listed);
+    for (const auto& entry : *listed) {
       seen.push_back(entry.key.name);
       EXPECT_TRUE(reader.find(entry.key));
     }
