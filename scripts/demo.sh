@@ -76,7 +76,7 @@ free_port() {
 
 start_server() {
   mkdir -p "$work/server"
-  token=$("$hitfs" token add --tokens "$work/server/tokens.json" --name demo --rights read,write | tail -n 1)
+  token=$("$hitfs" token add --tokens "$work/server/tokens.json" --name demo --rights read,write 2>/dev/null)
   port=$(free_port)
   HOME=$work/server "$hitfs" serve --listen "127.0.0.1:$port" --tokens "$work/server/tokens.json" \
     --store "$work/server/store" >"$work/server/log" 2>&1 &
