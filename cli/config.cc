@@ -279,6 +279,8 @@ Result<Config> Loader::load() {
   for (const auto& [key, chosen] : chosen_) {
     if (auto applied = find_setting(key)->apply(config_, chosen.setting); !applied) return std::move(applied).error();
   }
+  // `--flush 60s` means what it says, on every machine.
+  if (source_of("flush") > source_of("flush-ci")) config_.flush_ci = config_.flush;
   choose_remotes();
   name_remotes();
   choose_store();

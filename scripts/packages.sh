@@ -12,7 +12,7 @@ build=(
   g++ cmake ninja-build ccache pkg-config
   libfuse3-dev fuse3 libcurl4-openssl-dev libsqlite3-dev libarchive-dev libmicrohttpd-dev libisal-dev libzstd-dev
   libssl-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libsystemd-dev
-  libgtest-dev libbenchmark-dev
+  libgtest-dev libbenchmark-dev ca-certificates
 )
 # Tools that tests and demo compare with; a test that misses one skips and says so.
 test=(curl openssl sqlite3 nginx-light procps xz-utils)

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "store/base/clock.h"
 #include "store/base/result.h"
 #include "store/key.h"
 
@@ -35,9 +38,16 @@ struct AccessRecord {
 };
 
 // log.db: a ring of recent accesses, synchronous=OFF, so losing it costs only explanations. A failure to write is
-// logged once and never reaches a caller's work. Safe from several threads.
+// logged once and never reaches a caller's work. Safe from several threads. Records are written in small groups; the
+// last ones before a kill may be missing.
 class AccessLog {
  public:
+  // The records that the ring keeps.
+  static constexpr int64_t kRecords = 50'000;
+
+  // Never fails: a log.db that cannot be used is made anew, and when that fails too, nothing is kept.
+  static std::unique_ptr<AccessLog> open(const std::filesystem::path& path, const Clock& clock,
+                                         int64_t records = kRecords);
   virtual ~AccessLog() = default;
   virtual void record(const Key& key, AccessKind kind, const std::string& detail) = 0;
   // Newest first.

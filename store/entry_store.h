@@ -27,10 +27,10 @@ struct StoreLimits {
 };
 
 struct CommitOptions {
-  bool durable = false;              // return only when a power cut cannot take it back (shared flush)
-  bool replace = true;               // another entry of the key is retired; else the commit says `same` or `different`
-  std::string origin = "local";      // or the name of the remote it was pulled from
-  std::vector<std::string> push_to;  // remotes that get a row in the push queue, in the same transaction
+  bool durable = false;          // return only when a power cut cannot take it back (shared flush)
+  bool replace = true;           // another entry of the key is retired; else the commit says `same` or `different`
+  std::string origin = "local";  // or the name of the remote it was pulled from
+  std::vector<std::string> push_to = {};  // remotes that get a row in the push queue, in the same transaction
 };
 
 enum class CommitResult {
@@ -58,8 +58,9 @@ class EntryIntake {
   // end_blob(), which gives the digest of what was written.
   virtual Result<ByteSink*> begin_blob(std::optional<uint64_t> size) = 0;
   virtual Result<Digest> end_blob() = 0;
-  // Takes a finished file in, hashing it: small contents are copied, a larger file is renamed into place when it is
-  // ours alone to move (same owner and file system, one link), else copied while it is hashed.
+  // Takes a finished file in, hashing it: small contents are copied, a larger file gets a second name when it is ours
+  // alone (same owner and file system, one link), else it is copied while it is hashed. `file` stays where it is, so
+  // that a commit that fails loses nothing: the caller removes it, and never writes to it again.
   virtual Result<Digest> adopt(const std::filesystem::path& file) = 0;
 
   // Both check that every blob of the tree is here. `no_space` when the entry does not fit the limits even after
@@ -68,7 +69,8 @@ class EntryIntake {
                                    const CommitOptions& options) = 0;
   // An entry that is an artifact only (header.artifact names a blob of this intake).
   virtual Result<Committed> commit_artifact(ManifestHeader header, const CommitOptions& options) = 0;
-  // A draft of the mount: staged number n is the file `staging / to_string(n)`; positions stay as in the draft.
+  // A draft of the mount: staged number n is the file `staging / to_string(n)`; positions stay as in the draft. The
+  // staged files stay, as with adopt().
   virtual Result<Committed> commit_draft(const ManifestView& draft, const std::filesystem::path& staging,
                                          const CommitOptions& options) = 0;
 };
@@ -76,6 +78,7 @@ class EntryIntake {
 struct StoreStats {
   uint64_t entries = 0, retired_entries = 0, blobs = 0, bytes = 0, files = 0;
   uint64_t max_bytes = 0, max_files = 0;
+  uint64_t retired_bytes = 0;    // part of `bytes` that the release of retired entries will free
   uint64_t evicted_entries = 0;  // since the store was made
 };
 
@@ -89,8 +92,11 @@ struct VerifyReport {
 class EntryStore {
  public:
   struct Options {
-    StoreLimits limits;
+    StoreLimits limits = {};
     const Clock* clock = &system_clock();
+    std::string boot_id = {};  // "" for the kernel's; tests give another to stand for a reboot
+    // The f_type of statfs() of a folder; tests give their own.
+    std::function<Result<uint64_t>(const std::filesystem::path&)> filesystem_type = {};
   };
   // Makes a new store when the folder is empty or missing. Refuses, with the remedy in the message: a store in use by
   // another daemon (`unavailable`), on a network file system or of a newer format (`invalid_argument`). A damaged index
@@ -105,7 +111,7 @@ class EntryStore {
   // go.
   virtual Status attach_artifact(uint64_t entry_id, const Digest& artifact, EntryIntake& intake) = 0;
 
-  // Hides an entry: no longer found by key. Its bytes stay until release(). Tells the observer.
+  // Hides an entry: no longer found by key, no longer to be pushed. Its bytes stay until release(). Tells the observer.
   virtual Result<Entry> retire(uint64_t entry_id, const std::string& why) = 0;
   virtual Result<std::vector<Entry>> retired() = 0;
   // Frees the bytes of a retired entry, as far as no other entry refers to them.
@@ -116,7 +122,8 @@ class EntryStore {
   // Retires least recently used entries until `bytes` and `files` more would fit.
   virtual Result<std::vector<Entry>> make_room(uint64_t bytes, uint64_t files) = 0;
 
-  // Called after each commit and retirement, without any lock held. Set once, before use.
+  // Called once for each commit and retirement, in the order in which they happened, one call at a time, without any
+  // lock held; may call the store. A call may come on the thread of another one's commit. Set once, before use.
   struct Observer {
     std::function<void(const Entry&)> committed;
     std::function<void(const Entry&, const std::string& why)> retired;
@@ -129,6 +136,9 @@ class EntryStore {
   // Re-hashes everything, or the entry of `only`; what is damaged is dropped. `progress(bytes done)` may be empty;
   // returning false from it ends the run early.
   virtual Result<VerifyReport> verify(const std::optional<Key>& only, std::function<bool(uint64_t)> progress) = 0;
+  // After a reboot: reads what was committed but perhaps not on disk, makes the sound entries visible again and retires
+  // the others. Cheap when there is nothing to do; the daemon calls it in the background after it started.
+  virtual Result<VerifyReport> check_after_reboot(std::function<bool(uint64_t)> progress) = 0;
 
   virtual PushQueue& push_queue() = 0;
   virtual AccessLog& access_log() = 0;

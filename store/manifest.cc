@@ -453,4 +453,25 @@ std::string ManifestBuilder::finish(const ManifestHeader& header, std::vector<ui
   return file;
 }
 
+Result<std::string> finish_draft(const ManifestView& draft, const ManifestHeader& header,
+                                 std::span<const Digest> contents) {
+  if (header.key != draft.header().key) return Error{Code::invalid_argument, "the draft is of another key"};
+  if (contents.size() != draft.size()) return Error{Code::invalid_argument, "a draft needs a digest per position"};
+  std::string file(io::as_text(draft.bytes()));
+  auto count = draft.size();
+  auto string_bytes = file.size() - sizeof(FileHeader) - size_t{count} * sizeof(FileRecord);
+  auto file_header = header_for(header, count, string_bytes, false);
+  std::memcpy(file.data(), &file_header, sizeof(file_header));
+  for (uint32_t position = 0; position < count; ++position) {
+    auto record = record_at(draft.bytes(), position);
+    if (static_cast<FileType>(record.type) != FileType::file) continue;
+    record.size = contents[position].size;
+    to_payload(record, 0, contents[position].hash);
+    std::memcpy(file.data() + sizeof(FileHeader) + size_t{position} * sizeof(FileRecord), &record, sizeof(record));
+  }
+  auto checksum = checksum_of(io::as_bytes(file));
+  std::memcpy(file.data() + offsetof(FileHeader, checksum), checksum.data(), checksum.size());
+  return file;
+}
+
 }  // namespace hitfs

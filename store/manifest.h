@@ -90,6 +90,11 @@ class ManifestView {
   bool draft_ = false;
 };
 
+// The final manifest of a draft: the same tree in the same positions, with digests in the place of staging numbers and
+// the sizes that they say. `contents[position]` is read for files only; header.key must be the draft's.
+Result<std::string> finish_draft(const ManifestView& draft, const ManifestHeader& header,
+                                 std::span<const Digest> contents);
+
 // A manifest file, mapped; shared by whoever reads it. The mapping lives as long as the object.
 class MappedManifest {
  public:

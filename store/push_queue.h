@@ -28,11 +28,12 @@ struct ParkedPush {
 
 struct PushQueueStats {
   uint64_t waiting = 0, running = 0, parked = 0;
-  uint64_t waiting_bytes = 0;
+  uint64_t waiting_bytes = 0;  // of waiting and running ones
+  uint64_t dropped = 0;        // given up by eviction, since the store was made
 };
 
 // The push queue is a table of the index: it survives the daemon. Rows are made by the commit of an entry
-// (CommitOptions:: push_to). A job taken by a daemon that died waits again after the next open. Safe from several
+// (CommitOptions::push_to). A job taken by a daemon that died waits again after the next open. Safe from several
 // threads.
 class PushQueue {
  public:

@@ -12,6 +12,8 @@ struct StorePaths {
 
   [[nodiscard]] std::filesystem::path format() const { return root / "format"; }  // "hitfs store 1\n"
   [[nodiscard]] std::filesystem::path index() const { return root / "index.db"; }
+  // Exists when a running daemon found index.db damaged: the next one starts a new index.
+  [[nodiscard]] std::filesystem::path index_damaged() const { return root / "index-damaged"; }
   [[nodiscard]] std::filesystem::path log() const { return root / "log.db"; }
   [[nodiscard]] std::filesystem::path manifests() const { return root / "manifests"; }
   [[nodiscard]] std::filesystem::path packs() const { return root / "packs"; }
@@ -19,7 +21,10 @@ struct StorePaths {
   [[nodiscard]] std::filesystem::path staging() const { return root / "staging"; }
   [[nodiscard]] std::filesystem::path staging(const std::string& front) const { return staging() / front; }
   [[nodiscard]] std::filesystem::path high_water() const { return root / "high-water"; }
-  [[nodiscard]] std::filesystem::path boot_id() const { return root / "boot-id"; }
+  // What comes in, until its commit is on disk; the names say where each file belongs (store/leftovers.h).
+  [[nodiscard]] std::filesystem::path intakes() const { return root / "intakes"; }
+  // Rewritten whenever bytes that were served are found damaged: readers then forget what they have open.
+  [[nodiscard]] std::filesystem::path damage() const { return root / "damage"; }
   [[nodiscard]] std::filesystem::path daemon_lock() const { return root / "daemon.lock"; }
   [[nodiscard]] std::filesystem::path daemon_socket() const { return root / "hitfs.sock"; }
   [[nodiscard]] std::filesystem::path supervisor_lock() const { return root / "supervisor.lock"; }

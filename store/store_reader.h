@@ -21,12 +21,13 @@ namespace hitfs {
 class StoreReader {
  public:
   // `not_found` when there is no store there yet, `invalid_argument` for a newer format.
-  static Result<std::unique_ptr<StoreReader>> open(const StorePaths& paths);
+  // `boot_id`: "" for the kernel's; tests give another to stand for a reboot.
+  static Result<std::unique_ptr<StoreReader>> open(const StorePaths& paths, std::string boot_id = {});
   virtual ~StoreReader() = default;
 
   // The visible entry of a key; `not_found` is a miss. BUSY during recovery is waited for, never a miss.
   virtual Result<Entry> find(const Key& key) = 0;
-  // The entry whose range holds `number`, retired ones included.
+  // The entry whose range holds `number`, retired ones included. Cached: `retired` and `last_used_ns` may be old.
   virtual Result<Entry> containing(uint64_t number) = 0;
   // Visible entries of a namespace after `after` in byte order of their names, at most `limit`.
   virtual Result<std::vector<Entry>> list(const std::string& scope, const std::string& space, const std::string& after,
@@ -43,6 +44,10 @@ class StoreReader {
     uint64_t offset;
   };
   virtual Result<Location> locate(const Digest& blob) = 0;
+
+  // Closes files that are open here but unlinked in the meantime, so that the disk gets their room back. Cheap; for a
+  // front to call after entries were retired or now and then.
+  virtual void forget_freed() {}
 };
 
 }  // namespace hitfs

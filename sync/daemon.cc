@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <thread>
 
 #include "store/base/log.h"
 #include "store/base/socket.h"
@@ -46,6 +47,7 @@ class Daemon {
   std::unique_ptr<Control> control_;
   UniqueFd socket_;
   std::unique_ptr<HttpServer> server_;
+  std::jthread after_reboot_;  // checks what a power cut may have taken; ends first
 };
 
 Result<std::unique_ptr<Daemon>> Daemon::start(const DaemonOptions& options) {
@@ -115,6 +117,10 @@ Status Daemon::serve() {
   auto server = HttpServer::start(socket_.get(), *control_, {.threads = 2, .max_connections = 4096});
   if (!server) return std::move(server).error();
   server_ = *std::move(server);
+  after_reboot_ = std::jthread([this](const std::stop_token& stop) {
+    auto checked = store_->check_after_reboot([&](uint64_t) { return !stop.stop_requested(); });
+    if (!checked) kLog.error("check after reboot error=\"{}\"", checked.error().message);
+  });
   return Ok{};
 }
 

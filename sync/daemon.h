@@ -15,6 +15,7 @@ namespace hitfs {
 //   fetch (32)      a remote, the disk; at most Patience and the hour of Fetcher::kLongestPull
 //   push (4 each)   a remote, the disk, the next job
 //   commits (4)     the disk
+//   after reboot (1)  the disk, once
 //   long tasks (4)  flush and verify: the disk, the push queue
 // They end in the opposite order: the interface first, then what it calls.
 int run_daemon(const DaemonOptions& options, int ready_fd);

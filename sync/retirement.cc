@@ -97,6 +97,8 @@ void Retirement::free_bytes(const std::vector<uint64_t>& entry_ids) {
     // Not fatal: the entry stays retired, and the next daemon tries again.
     if (auto freed = store_.release(id); !freed) kLog.warn("release entry={} error=\"{}\"", id, freed.error().message);
   }
+  // Descriptors that this process keeps of the freed files would hold their room on the disk.
+  store_.reader().forget_freed();
 }
 
 }  // namespace hitfs

@@ -14,6 +14,9 @@ namespace hitfs {
 
 using ConnectionId = uint64_t;
 
+// What a supervisor answers that ends: the asker waits for its end and starts another.
+constexpr const char* kEnding = "hitfs is ending";
+
 // The supervisor's control socket: one JSON object per message (SOCK_SEQPACKET) in both directions, only for processes
 // of our own user and for root. A connection stands for a process: what it holds ends with it. A peer that sends what
 // is no JSON object, more than kMostBytes, or does not read its answers is cut off. Belongs to the loop's thread.

@@ -13,6 +13,8 @@ namespace hitfs {
 
 namespace {
 
+constexpr const char* kGone = "the supervisor is gone";
+
 Code code_named(const std::string& name) {
   for (Code code : {Code::not_found, Code::invalid_argument, Code::permission_denied, Code::unavailable, Code::no_space,
                     Code::corrupt}) {
@@ -42,18 +44,20 @@ Status ControlClient::wait_readable(const Deadline& until) {
 Result<Json> ControlClient::request(const Json& request, const Deadline& until) {
   auto text = request.dump();
   if (::send(socket_.get(), text.data(), text.size(), MSG_NOSIGNAL) < 0) {
-    return Error{Code::unavailable, "the supervisor is gone"};
+    return Error{Code::unavailable, kGone};
   }
   if (auto ready = wait_readable(until); !ready) return std::move(ready).error();
   std::string answer(4 * ControlServer::kMostBytes, '\0');
   ssize_t got = ::recv(socket_.get(), answer.data(), answer.size(), 0);
-  if (got <= 0) return Error{Code::unavailable, "the supervisor is gone"};
+  if (got <= 0) return Error{Code::unavailable, kGone};
   auto json = Json::parse(std::string_view(answer).substr(0, static_cast<size_t>(got)));
   if (!json) return Error{Code::internal, "the supervisor sent what is no JSON"};
   const Json& said = *json;
   if (said["ok"].bool_or(false)) return json;
   return Error{code_named(said["code"].text_or("")), said["error"].text_or("the supervisor refused")};
 }
+
+bool ControlClient::is_ending(const Error& refusal) { return refusal.message == kEnding || refusal.message == kGone; }
 
 Status ControlClient::wait_until_closed(const Deadline& until) {
   char byte = 0;

@@ -18,6 +18,9 @@ class ControlClient {
   // Sends a request and waits for its answer. An answer {ok: false, code, error} becomes that Error.
   Result<Json> request(const Json& request, const Deadline& until);
 
+  // Whether a refusal says that this supervisor ends, so that another one can be asked soon.
+  [[nodiscard]] static bool is_ending(const Error& refusal);
+
   // Until the supervisor closes the connection, which it does by ending.
   Status wait_until_closed(const Deadline& until);
 

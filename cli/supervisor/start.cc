@@ -91,7 +91,8 @@ Status launch(const StorePaths& store, const SupervisorCommand& command, const D
 
 }  // namespace
 
-Result<ControlClient> reach_supervisor(const StorePaths& store, const SupervisorCommand& command,
+Result<ControlClient> reach_supervisor(const StorePaths& store,
+                                       const std::function<Result<SupervisorCommand>()>& command,
                                        const Deadline& until) {
   if (auto made = make_store_folder(store); !made) return std::move(made).error();
   while (true) {
@@ -104,7 +105,9 @@ Result<ControlClient> reach_supervisor(const StorePaths& store, const Supervisor
       std::this_thread::sleep_for(kLook);
       continue;
     }
-    if (auto launched = launch(store, command, until); !launched) {
+    auto made = command();
+    if (!made) return std::move(made).error();
+    if (auto launched = launch(store, *made, until); !launched) {
       // Somebody else won in the meantime: join that one.
       if (!is_locked(store.supervisor_lock()) || until.passed()) return std::move(launched).error();
     }

@@ -19,7 +19,7 @@ constexpr log::Logger kLog{log::Folder::cli};
 constexpr Milliseconds kTick{1000};
 constexpr Milliseconds kFirstLease{10000};
 
-Error ending_error() { return Error{Code::unavailable, "hitfs is ending"}; }
+Error ending_error() { return Error{Code::unavailable, kEnding}; }
 
 }  // namespace
 
@@ -103,6 +103,10 @@ void Supervisor::on_request(ConnectionId connection, const Json& request) {
   if (operation == "start") return start(connection);
   if (operation == "mount") return mount(connection, request);
   if (operation == "unmount") return unmount(connection, request);
+  if (operation == "session") {
+    session_ = request["session"].text_or("");
+    return answer(connection, {});
+  }
   if (operation == "stop") return stop(connection, request);
   refuse(connection, Error{Code::invalid_argument, "unknown operation \"" + operation + "\""});
 }
@@ -204,6 +208,7 @@ Json Supervisor::describe() const {
   message["settings"] = options_.settings;
   message["leases"] = leases_.size();
   message["started"] = started_;
+  message["session"] = session_;
   message["ending"] = phase_ != Phase::running;
   if (endpoint_) message["endpoint"] = endpoint_->url();
   if (options_.serve) message["serve"] = options_.serve->address;

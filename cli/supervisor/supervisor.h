@@ -125,6 +125,7 @@ class Supervisor {
   UniqueFd serve_socket_;
   std::set<ConnectionId> leases_;
   bool started_ = false;  // `hitfs start`
+  std::string session_;   // the build session that `start` began, for `stop`
   std::vector<Pending> pending_;
   Phase phase_ = Phase::running;
   std::optional<End> ending_;

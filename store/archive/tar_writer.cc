@@ -4,7 +4,6 @@
 #include <archive_entry.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <optional>
 
 #include "store/archive/utf8_locale.h"
@@ -15,24 +14,28 @@ struct TarWriter::State {
   State(Format tar_format, ByteSink& sink) : format(tar_format), into(sink) {}
   ~State() {
     ::archive_entry_free(entry);
-    // Not archive_write_close(): an abandoned archive stays without its end mark.
-    if (handle) ::archive_write_fail(handle);
+    // Freeing closes and so writes: an abandoned archive must stay without its end mark.
+    abandoned = true;
     ::archive_write_free(handle);
   }
 
-  static la_ssize_t on_write(archive* handle, void* context, const void* bytes, size_t count) {
+  // Never fails for libarchive, which leaks memory then (3.6): after a failure the rest is swallowed, and whoever
+  // called sees `failure`.
+  static la_ssize_t on_write(archive*, void* context, const void* bytes, size_t count) {
     auto& state = *static_cast<State*>(context);
-    auto written = state.into.write({static_cast<const std::byte*>(bytes), count});
-    if (written) return static_cast<la_ssize_t>(count);
-    state.failure = std::move(written).error();
-    ::archive_set_error(handle, EIO, "sink failed");
-    return -1;
+    if (!state.failure && !state.abandoned) {
+      auto written = state.into.write({static_cast<const std::byte*>(bytes), count});
+      if (!written) state.failure = std::move(written).error();
+    }
+    return static_cast<la_ssize_t>(count);
   }
 
-  Error error() {
+  // What became of a call to libarchive.
+  Status outcome(bool succeeded) {
     if (failure) return *failure;
+    if (succeeded) return Ok{};
     const char* text = ::archive_error_string(handle);
-    return {Code::internal, std::string("tar: ") + (text ? text : "cannot be written")};
+    return Error{Code::internal, std::string("tar: ") + (text ? text : "cannot be written")};
   }
 
   Format format;
@@ -40,6 +43,7 @@ struct TarWriter::State {
   archive* handle = nullptr;
   archive_entry* entry = nullptr;
   std::optional<Error> failure;
+  bool abandoned = false;
   uint64_t left = 0;  // bytes of the current file that are still to come
 };
 
@@ -57,15 +61,14 @@ Status TarWriter::open() {
   } else {
     ::archive_write_set_format_pax(state_->handle);
     // Names are bytes: no conversion, and the archive says so.
-    if (::archive_write_set_options(state_->handle, "hdrcharset=BINARY") != ARCHIVE_OK) return state_->error();
+    int set = ::archive_write_set_options(state_->handle, "hdrcharset=BINARY");
+    if (set != ARCHIVE_OK) return state_->outcome(false);
   }
   // No records of 10 KiB: the end of the archive is two zero blocks.
   ::archive_write_set_bytes_per_block(state_->handle, 0);
   ::archive_write_set_bytes_in_last_block(state_->handle, 1);
-  if (::archive_write_open(state_->handle, state_.get(), nullptr, State::on_write, nullptr) != ARCHIVE_OK) {
-    return state_->error();
-  }
-  return Ok{};
+  int opened = ::archive_write_open(state_->handle, state_.get(), nullptr, State::on_write, nullptr);
+  return state_->outcome(opened == ARCHIVE_OK);
 }
 
 // Fills in what all types share and writes the header; type, mode, size and target are in the entry already.
@@ -79,8 +82,7 @@ Status TarWriter::header(std::string_view path, int64_t mtime_ns) {
   }
   ::archive_entry_copy_pathname(state_->entry, std::string(path).c_str());
   ::archive_entry_set_mtime(state_->entry, seconds, nanoseconds);
-  if (::archive_write_header(state_->handle, state_->entry) != ARCHIVE_OK) return state_->error();
-  return Ok{};
+  return state_->outcome(::archive_write_header(state_->handle, state_->entry) == ARCHIVE_OK);
 }
 
 Status TarWriter::directory(std::string_view path, uint16_t mode, int64_t mtime_ns) {
@@ -118,16 +120,14 @@ Status TarWriter::write(std::span<const std::byte> bytes) {
   state_->left -= bytes.size();
   if (bytes.empty()) return Ok{};
   la_ssize_t written = ::archive_write_data(state_->handle, bytes.data(), bytes.size());
-  if (written != static_cast<la_ssize_t>(bytes.size())) return state_->error();
-  return Ok{};
+  return state_->outcome(written == static_cast<la_ssize_t>(bytes.size()));
 }
 
 Status TarWriter::finish() {
   Utf8Locale utf8;
   if (auto opened = state_->handle ? Status(Ok{}) : open(); !opened) return opened;
   if (state_->left > 0) return Error{Code::internal, "tar: fewer bytes than the header says"};
-  if (::archive_write_close(state_->handle) != ARCHIVE_OK) return state_->error();
-  return Ok{};
+  return state_->outcome(::archive_write_close(state_->handle) == ARCHIVE_OK);
 }
 
 }  // namespace hitfs

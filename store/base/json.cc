@@ -1,5 +1,6 @@
 #include "store/base/json.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace hitfs {
@@ -64,10 +65,16 @@ Result<Json> Json::parse(std::string_view text) {
     if (depth > kMaxDepth) too_deep = true;
     return !too_deep;
   };
-  auto value = Library::parse(text, callback, /*allow_exceptions=*/false);
-  if (too_deep) return Error{Code::invalid_argument, "JSON is nested too deeply"};
-  if (value.is_discarded()) return Error{Code::invalid_argument, "not valid JSON"};
-  return from_library(value);
+  try {
+    auto value = Library::parse(text, callback);
+    if (too_deep) return Error{Code::invalid_argument, "JSON is nested too deeply"};
+    if (value.is_discarded()) return Error{Code::invalid_argument, "not valid JSON"};
+    return from_library(value);
+  } catch (const Library::parse_error& error) {  // the only way to learn where; its text would quote the input
+    auto before = text.substr(0, error.byte > 0 ? error.byte - 1 : 0);
+    auto line = 1 + std::count(before.begin(), before.end(), '\n');
+    return Error{Code::invalid_argument, "not valid JSON, line " + std::to_string(line)};
+  }
 }
 
 std::string Json::dump() const { return library_of(*this).dump(-1, ' ', false, Library::error_handler_t::replace); }

@@ -23,7 +23,7 @@ RemoteKey probe_key() { return RemoteKey::of(Key{"", "hitfs-probe", "probe"}, 0,
 // Shared with the guard's thread, so that a thread that hangs in the kernel can be left behind with what it uses.
 struct GuardedRemote::Core {
   Core(std::unique_ptr<Remote> remote, Options opts)
-      : inner(std::move(remote)), options(std::move(opts)), breaker(options.breaker) {}
+      : inner(std::move(remote)), options(std::move(opts)), breaker(options.breaker), changed(options.changed) {}
 
   struct Inside {
     std::unordered_set<const RemoteCall*> reads;  // under way; each lives until its end() took it out
@@ -36,6 +36,13 @@ struct GuardedRemote::Core {
   const Options options;
   Breaker breaker;
   Guarded<Inside> inside;
+  // Called under its lock, so that none is under way once the destructor has emptied it.
+  Guarded<std::function<void(BreakerState)>> changed;
+
+  void tell(BreakerState state) {
+    auto listener = changed.lock();
+    if (*listener) (*listener)(state);
+  }
 
   [[nodiscard]] Milliseconds pause(Traffic traffic) {
     return Deadline::at(inside.lock()->paused_until[static_cast<size_t>(traffic)]).left();
@@ -99,7 +106,7 @@ void GuardedRemote::Core::trip(const std::string& why) {
 
 void GuardedRemote::Core::opened(const std::string& why) {
   kLog.warn("breaker remote={} state=open why=\"{}\"", inner->describe(), why);
-  if (options.changed) options.changed(BreakerState::open);
+  tell(BreakerState::open);
   wake();
 }
 
@@ -160,7 +167,7 @@ void GuardedRemote::Core::probe(const std::stop_token& stop) {
   breaker.end_probe(alive, answer ? "" : answer.error().message);
   if (!alive) return;
   kLog.info("breaker remote={} state=closed", inner->describe());
-  if (options.changed) options.changed(BreakerState::closed);
+  tell(BreakerState::closed);
 }
 
 GuardedRemote::GuardedRemote(std::unique_ptr<Remote> inner, Options options)
@@ -168,6 +175,7 @@ GuardedRemote::GuardedRemote(std::unique_ptr<Remote> inner, Options options)
       thread_([core = core_](const std::stop_token& stop) { core->watch(stop); }) {}
 
 GuardedRemote::~GuardedRemote() {
+  *core_->changed.lock() = nullptr;
   thread_.request_stop();
   bool ended = core_->inside.lock().wait_until(std::stop_token(), system_clock().now() + kFarewell,
                                                [](const Core::Inside& state) { return state.thread_ended; });

@@ -22,13 +22,14 @@ enum class Traffic { reads, writes };
 class GuardedRemote final : public Remote {
  public:
   struct Options {
-    Patience patience;
-    Breaker::Options breaker;
+    Patience patience{};
+    Breaker::Options breaker{};
     // A probe must be answered within this, so that a remote that answers too slowly to be useful stays out. As long as
     // a lookup in a mount waits.
     Milliseconds probe_limit{2'000};
-    // Called after each change of the breaker, on any thread, without a lock held; must not block. May be empty.
-    std::function<void(BreakerState)> changed;
+    // Called after each change of the breaker, on any thread, and never again once the destructor began; must not
+    // block or destroy this remote. May be empty.
+    std::function<void(BreakerState)> changed{};
   };
   GuardedRemote(std::unique_ptr<Remote> inner, Options options);
   ~GuardedRemote() override;

@@ -12,6 +12,7 @@
 #include "store/base/url.h"
 #include "store/stream.h"
 #include "sync/options.h"
+#include "sync/remotes/http_head.h"
 #include "sync/remotes/remote_call.h"
 
 namespace hitfs {
@@ -25,15 +26,6 @@ struct HttpQuestion {
   // be gone. Empty for no body.
   std::function<Result<std::unique_ptr<ByteSource>>()> body;
   std::optional<Milliseconds> answer_limit;  // instead of the client's patience.first_byte
-};
-
-struct HttpAnswer {
-  int status = 0;
-  std::optional<uint64_t> length;
-  bool framed = false;           // a cut body would be noticed: a length, chunks, or HTTP/2
-  std::string content_type;      // lower case
-  std::string content_encoding;  // lower case; nothing is ever decoded
-  std::optional<Milliseconds> retry_after;
 };
 
 struct HttpClientOptions {

@@ -256,6 +256,58 @@ TEST(NxCodecTest, EndsBombsAndOversizedTextByTheLimits) {
   EXPECT_NE(crowd.error().message.find("more members"), std::string::npos);
 }
 
+// Every byte of a real artifact damaged, and every cut: refused, or the very same tree (the few bits that mean
+// nothing).
+TEST(NxCodecTest, DamageIsNeverTakenForAnotherTree) {
+  auto artifact = golden("nx-24.0.6.tar.gz");
+  auto whole = unpack(artifact).value();
+  size_t refused = 0;
+  for (size_t i = 0; i < artifact.size(); ++i) {
+    for (int flip : {0x01, 0x02, 0x04, 0x10, 0x80, 0xff}) {
+      auto damaged = artifact;
+      damaged[i] = static_cast<char>(damaged[i] ^ flip);
+      auto back = unpack(damaged);
+      if (!back) {
+        ++refused;
+        continue;
+      }
+      EXPECT_EQ(back->tree.nodes, whole.tree.nodes) << "byte " << i;
+      EXPECT_EQ(back->facts.terminal_output, whole.facts.terminal_output) << "byte " << i;
+      EXPECT_EQ(back->facts.exit_code, 0) << "byte " << i;
+    }
+  }
+  EXPECT_GT(refused, 6 * (artifact.size() - 20));
+  for (size_t length = 0; length < artifact.size(); ++length)
+    EXPECT_FALSE(unpack(artifact.substr(0, length))) << length;
+  EXPECT_FALSE(unpack(artifact + artifact)) << "nx fails on a second member";
+  EXPECT_FALSE(unpack(artifact + std::string(1, '\0')));
+}
+
+// The same behind the checksum of gzip: a tar with any byte changed may be another tree, but never one out of bounds,
+// and never one that libarchive and the grammar see differently (that is what "refused" means then).
+TEST(NxCodecTest, AChangedTarIsRefusedOrStaysInBounds) {
+  MemorySource source(golden("nx-21.6.5.tar.gz"));
+  Guard guard({}, ArchiveReaders::hitfs_only);
+  GzipReader gzip(source, guard);
+  std::string tar(64 << 10, '\0');
+  size_t size = 0;
+  while (auto got = gzip.read(std::as_writable_bytes(std::span(tar)).subspan(size)).value()) size += got;
+  tar.resize(size);
+  size_t taken = 0;
+  for (size_t i = 0; i < tar.size(); i += 3) {
+    auto changed = tar;
+    changed[i] = '.';
+    auto back = unpack(gzip_of(changed));
+    if (!back) continue;
+    ++taken;
+    for (const auto& [path, node] : back->tree.nodes) {
+      EXPECT_FALSE(path.starts_with('/'));
+      EXPECT_EQ(("/" + path + "/").find("/../"), std::string::npos);
+    }
+  }
+  EXPECT_GT(taken, 0u);
+}
+
 TEST(NxCodecTest, PassesTheErrorOfTheSinkOn) {
   class FullTree : public MemoryTree {
    public:

@@ -3,71 +3,33 @@
 #include <gtest/gtest.h>
 
 #include <future>
-#include <map>
 #include <thread>
 
-#include "store/base/guarded.h"
-#include "sync/listener/http_server.h"
-#include "tests/support/raw_http.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/toy_daemon.h"
 
 // The client of store/ against the HTTP server of sync/, as it is used; so it is a test of both.
 namespace hitfs {
 namespace {
 
-// Answers each route with what the test put there, and keeps what was asked.
-class ToyDaemon final : public HttpHandler {
- public:
-  std::unique_ptr<HttpTransaction> begin(const HttpRequest& request) override {
-    return with_json_body(1 << 20, [this, request](const Json& body, HttpResponder responder) {
-      asked.lock()->push_back({request.method, request.path, request.query, body});
-      auto found = answers.find(request.path);
-      if (found != answers.end()) return responder.send(found->second());
-      waiting.lock()->push_back(std::make_shared<HttpResponder>(std::move(responder)));
-      waiting.notify_all();
-    });
-  }
-
-  struct Asked {
-    std::string method, path, query;
-    Json body;
-  };
-  Guarded<std::vector<Asked>> asked;
-  std::map<std::string, std::function<HttpReply()>> answers;
-  Guarded<std::vector<std::shared_ptr<HttpResponder>>> waiting;  // requests of other routes
-};
-
-HttpReply ok(std::string_view json) { return json_reply(200, Json::parse(json).value()); }
 Deadline soon() { return Deadline::after(std::chrono::seconds(20)); }
 const Key kKey{"", "nx", "123"};
 
 class DaemonClientTest : public ::testing::Test {
  protected:
-  void start_daemon(const StorePaths& paths) {
-    socket_ = testing::listen_on_unix(paths.daemon_socket());
-    server_ = HttpServer::start(socket_.fd.get(), daemon_, {}).value();
-  }
-  bool wait_waiting(size_t count) {
-    auto waiting = daemon_.waiting.lock();
-    return waiting.wait_until({}, soon().when(), [&](const auto& now) { return now.size() >= count; });
-  }
-
   testing::TempDir dir_;
   StorePaths paths_{dir_.path()};
-  ToyDaemon daemon_;
-  testing::ListeningSocket socket_;
-  std::unique_ptr<HttpServer> server_;
+  testing::ToyDaemon daemon_;
 };
 
 TEST_F(DaemonClientTest, SpeaksTheRoutesOfTheDaemon) {
-  daemon_.answers["/v1/commit"] = [] { return ok(R"({"entry": 4711, "replaced": true})"); };
-  daemon_.answers["/v1/store"] = [] { return ok(R"({"outcome": "different", "why": "other bytes"})"); };
-  daemon_.answers["/v1/events"] = [] {
-    return ok(R"({"reset": true, "epoch": "e1", "next": 9, "events": [
+  daemon_.answer("/v1/commit", R"({"entry": 4711, "replaced": true})");
+  daemon_.answer("/v1/store", R"({"outcome": "different", "why": "other bytes"})");
+  daemon_.answer("/v1/events", R"({"reset": true, "epoch": "e1", "next": 9, "events": [
       {"number": 8, "kind": "retired", "key": "nx/123", "entry": 5}, {"number": 9, "kind": "report", "key": "", "entry": 0}]})");
-  };
-  daemon_.answers["/v1/released"] = daemon_.answers["/v1/uses"] = [] { return ok("{}"); };
-  start_daemon(paths_);
+  daemon_.answer("/v1/released", "{}");
+  daemon_.answer("/v1/uses", "{}");
+  daemon_.start(paths_);
   auto client = DaemonClient::open(paths_);
 
   auto committed = client->commit("m1", "d7", true, soon());
@@ -90,22 +52,22 @@ TEST_F(DaemonClientTest, SpeaksTheRoutesOfTheDaemon) {
   EXPECT_TRUE(client->released("m1", {5, 6}, soon()));
   EXPECT_TRUE(client->uses("m1", {{kKey, 5, true}}, soon()));
 
-  auto asked = daemon_.asked.lock();
-  ASSERT_EQ(asked->size(), 5u);
-  EXPECT_EQ((*asked)[0].body.dump(), R"({"draft":"d7","durable":true,"front":"m1"})");
-  EXPECT_EQ((*asked)[1].body.dump(), R"({"file":"f","front":"m1","key":"nx/123"})");
-  EXPECT_EQ((*asked)[2].query, "front=m%201&epoch=e0&after=7");
-  EXPECT_EQ((*asked)[3].body.dump(), R"({"entries":[5,6],"front":"m1"})");
-  EXPECT_EQ((*asked)[4].body.dump(), R"({"front":"m1","uses":[{"entry":5,"hit":true,"key":"nx/123"}]})");
+  auto asked = daemon_.asked();
+  ASSERT_EQ(asked.size(), 5u);
+  EXPECT_EQ(asked[0].body.dump(), R"({"draft":"d7","durable":true,"front":"m1"})");
+  EXPECT_EQ(asked[1].body.dump(), R"({"file":"f","front":"m1","key":"nx/123"})");
+  EXPECT_EQ(asked[2].query, "front=m%201&epoch=e0&after=7");
+  EXPECT_EQ(asked[3].body.dump(), R"({"entries":[5,6],"front":"m1"})");
+  EXPECT_EQ(asked[4].body.dump(), R"({"front":"m1","uses":[{"entry":5,"hit":true,"key":"nx/123"}]})");
 }
 
 TEST_F(DaemonClientTest, AnErrorOfTheDaemonArrivesAsItWas) {
-  daemon_.answers["/v1/store"] = [] {
+  daemon_.answer("/v1/store", [](const Json&) {
     return json_reply(507, Json::Object{{"code", "no_space"}, {"error", "store full"}});
-  };
-  daemon_.answers["/v1/odd"] = [] { return text_reply(500, "<html>"); };
-  daemon_.answers["/v1/garbage"] = [] { return text_reply(200, "<html>"); };
-  start_daemon(paths_);
+  });
+  daemon_.answer("/v1/odd", [](const Json&) { return text_reply(500, "<html>"); });
+  daemon_.answer("/v1/garbage", [](const Json&) { return text_reply(200, "<html>"); });
+  daemon_.start(paths_);
   auto client = DaemonClient::open(paths_);
   auto stored = client->store("m", "f", kKey, soon());
   ASSERT_FALSE(stored);
@@ -128,14 +90,14 @@ TEST_F(DaemonClientTest, ADaemonThatIsNotThereIsUnavailableAtOnce) {
 }
 
 TEST_F(DaemonClientTest, AnotherDaemonIsFoundOnTheSameSocket) {
-  daemon_.answers["/v1/status"] = [] { return ok(R"({"n": 1})"); };
-  start_daemon(paths_);
+  daemon_.answer("/v1/status", R"({"n": 1})");
+  daemon_.start(paths_);
   auto client = DaemonClient::open(paths_);
   ASSERT_TRUE(client->call("GET", "/v1/status", {}, soon()));
-  server_.reset();
+  daemon_.stop();
   std::filesystem::remove(paths_.daemon_socket());
-  daemon_.answers["/v1/status"] = [] { return ok(R"({"n": 2})"); };
-  start_daemon(paths_);
+  daemon_.answer("/v1/status", R"({"n": 2})");
+  daemon_.start(paths_);
   auto second = client->call("GET", "/v1/status", {}, soon());
   ASSERT_TRUE(second) << second.error().message;
   EXPECT_EQ((*second)["n"].integer_or(0), 2);
@@ -144,19 +106,17 @@ TEST_F(DaemonClientTest, AnotherDaemonIsFoundOnTheSameSocket) {
 TEST_F(DaemonClientTest, ReachesASocketBehindALongPath) {
   StorePaths deep{dir_.path() / std::string(120, 'd')};
   std::filesystem::create_directory(deep.root);
-  // The test's own server cannot bind a long path either: it binds a short one and the file moves.
-  socket_ = testing::listen_on_unix(paths_.daemon_socket());
+  daemon_.answer("/v1/status", "{}");
+  daemon_.start(paths_);  // the test's own server cannot bind a long path either: the file moves
   std::filesystem::rename(paths_.daemon_socket(), deep.daemon_socket());
-  daemon_.answers["/v1/status"] = [] { return ok("{}"); };
-  server_ = HttpServer::start(socket_.fd.get(), daemon_, {}).value();
   auto client = DaemonClient::open(deep);
   auto status = client->call("GET", "/v1/status", {}, soon());
   EXPECT_TRUE(status) << status.error().message;
 }
 
 TEST_F(DaemonClientTest, ThousandsOfFetchesAreEachAnsweredOnce) {
-  daemon_.answers["/v1/fetch"] = [] { return ok(R"({"outcome": "here", "entry": 7, "why": ""})"); };
-  start_daemon(paths_);
+  daemon_.answer("/v1/fetch", R"({"outcome": "here", "entry": 7, "why": ""})");
+  daemon_.start(paths_);
   auto client = DaemonClient::open(paths_);
   constexpr int kMany = 3000;
   Guarded<int> here(0);
@@ -173,7 +133,7 @@ TEST_F(DaemonClientTest, ThousandsOfFetchesAreEachAnsweredOnce) {
 }
 
 TEST_F(DaemonClientTest, FetchesBeyondTheConnectionLimitStillKeepTheirWait) {
-  start_daemon(paths_);  // nobody answers /v1/fetch
+  daemon_.start(paths_);  // nobody answers /v1/fetch
   auto client = DaemonClient::open(paths_);
   Guarded<int> ended(0);
   auto done = [&](FetchReply reply) {
@@ -182,25 +142,25 @@ TEST_F(DaemonClientTest, FetchesBeyondTheConnectionLimitStillKeepTheirWait) {
     ended.notify_all();
   };
   for (int i = 0; i < 256; ++i) client->fetch(kKey, std::chrono::seconds(60), done);
-  ASSERT_TRUE(wait_waiting(256));
+  ASSERT_TRUE(daemon_.wait_waiting(256));
   for (int i = 0; i < 10; ++i) client->fetch(kKey, Milliseconds(50), done);
   {
     auto some = ended.lock();
     EXPECT_TRUE(some.wait_until({}, soon().when(), [](int count) { return count == 10; })) << *some;
   }
   // Another kind of call does not wait behind them.
-  daemon_.answers["/v1/status"] = [] { return ok("{}"); };
+  daemon_.answer("/v1/status", "{}");
   EXPECT_TRUE(client->call("GET", "/v1/status", {}, soon()));
   client.reset();
   EXPECT_EQ(*ended.lock(), 266);
 }
 
 TEST_F(DaemonClientTest, InterruptEndsCallsThatWait) {
-  start_daemon(paths_);
+  daemon_.start(paths_);
   auto client = DaemonClient::open(paths_);
   Code code = Code::internal;
   std::jthread caller([&] { code = client->events("m", "", 0, Deadline::never()).error().code; });
-  ASSERT_TRUE(wait_waiting(1));
+  ASSERT_TRUE(daemon_.wait_waiting(1));
   client->interrupt();
   caller.join();
   EXPECT_EQ(code, Code::unavailable);
@@ -208,7 +168,7 @@ TEST_F(DaemonClientTest, InterruptEndsCallsThatWait) {
 }
 
 TEST_F(DaemonClientTest, ADaemonThatNeverAnswersIsUnavailableAtTheDeadline) {
-  start_daemon(paths_);
+  daemon_.start(paths_);
   auto client = DaemonClient::open(paths_);
   auto status = client->call("GET", "/v1/status", {}, Deadline::after(Milliseconds(50)));
   ASSERT_FALSE(status);

@@ -1,0 +1,120 @@
+#include <fmt/core.h>
+
+#include <optional>
+#include <utility>
+
+#include "cli/build_session.h"
+#include "cli/context.h"
+#include "cli/exit_codes.h"
+#include "cli/foreground.h"
+#include "cli/lease.h"
+#include "cli/tool_environment.h"
+#include "store/key.h"
+
+namespace hitfs {
+
+namespace {
+
+constexpr Milliseconds kMountLimit{30000};
+
+// What the command gets: as much as there is.
+struct Cache {
+  std::optional<Lease> lease;
+  std::optional<MountRequest> mount;
+  [[nodiscard]] std::string rung() const { return mount ? "mount" : "endpoint"; }
+};
+
+Result<MountRequest> mount_for_run(const Context& context, Lease& lease) {
+  auto request = mount_request(context);
+  if (!request) return request;
+  Json message = request->json();
+  message["op"] = "mount";
+  auto mounted = lease.request(message, kMountLimit);
+  if (!mounted) return std::move(mounted).error();
+  return request;
+}
+
+// Whatever is not to be had is said in one line.
+Cache prepare(const Context& context) {
+  Cache cache;
+  auto lease = Lease::take(context, true);
+  if (!lease) {
+    context.output.note("no cache for this command: " + lease.error().message);
+    return cache;
+  }
+  cache.lease.emplace(std::move(*lease));
+  if (context.arguments.mount_point.empty()) return cache;
+  auto mount = mount_for_run(context, *cache.lease);
+  if (mount) {
+    cache.mount = std::move(*mount);
+  } else {
+    context.output.note("no mount, only the endpoint: " + mount.error().message);
+  }
+  return cache;
+}
+
+std::vector<std::string> environment_for(const Context& context, const Cache& cache) {
+  auto without = secret_variables(context.config, context.environment);
+  if (cache.lease) {
+    return environment_of(context.environment, without,
+                          tool_variables(cache.lease->url(), cache.lease->token(), context.config.store.root.string(),
+                                         context.environment));
+  }
+  for (auto& name : cache_variables()) without.push_back(std::move(name));
+  return environment_of(context.environment, without, {});
+}
+
+// The mount goes first: its worker hands over what the command finished.
+void unmount(Cache& cache) {
+  if (!cache.mount) return;
+  Json message;
+  message["op"] = "unmount";
+  message["mount_point"] = percent_encode(cache.mount->mount_point.native());
+  [[maybe_unused]] auto gone = cache.lease->request(message, kMountLimit);
+}
+
+void finish(const Context& context, Cache& cache, const std::string& session, const CommandEnd& end,
+            ForegroundSignals& signals) {
+  auto rung = cache.rung();
+  unmount(cache);
+  // Whoever was told to end does not wait for uploads; they go on in the background.
+  auto limit = end.told_to_end ? Milliseconds(0) : context.config.flush_limit();
+  auto flushed = flush_pushes(cache.lease->daemon(), context.output, limit, [&] { return signals.asked_to_end(); });
+  if (flushed) name_what_is_left(context.output, *flushed);
+  print_summary(cache.lease->daemon(), session, rung, context.output);
+}
+
+}  // namespace
+
+int cmd_run(const Context& context) {
+  auto cache = prepare(context);
+  const auto& required = context.arguments.require;
+  if ((!required.empty() && !cache.lease) || (required == "mount" && !cache.mount)) {
+    context.output.note("--require " + required + ": the command was not run");
+    return kRunRefused;
+  }
+  const auto& words = context.arguments.words;
+  CommandEnd how;
+  {
+    ForegroundSignals signals;
+    auto session = cache.lease ? begin_session(cache.lease->daemon()) : "";
+    auto end = run_in_foreground(words, environment_for(context, cache), signals);
+    if (end) how = *end;
+    if (!end) how.exit_code = report_not_started(words.front(), end.error());
+    if (cache.lease) finish(context, cache, session, how, signals);
+    cache.lease.reset();
+  }
+  return end_alike(how);
+}
+
+int cmd_run_without_cache(const std::vector<std::string>& words, const std::string& why) {
+  fmt::print(stderr, "hitfs: no cache for this command: {}\n", why);
+  auto environment = ConfigSources::of_process().environment;
+  auto without = secret_variables({}, environment);
+  for (auto& name : cache_variables()) without.push_back(std::move(name));
+  ForegroundSignals signals;
+  auto end = run_in_foreground(words, environment_of(environment, without, {}), signals);
+  return end ? end_alike(*end) : report_not_started(words.front(), end.error());
+}
+
+}  // namespace hitfs

@@ -1,0 +1,104 @@
+#include <fmt/chrono.h>
+#include <fmt/core.h>
+
+#include <ctime>
+#include <filesystem>
+#include <utility>
+
+#include "cli/context.h"
+#include "cli/exit_codes.h"
+#include "cli/lease.h"
+#include "cli/units.h"
+#include "store/key.h"
+#include "store/layout.h"
+
+namespace hitfs {
+
+namespace {
+
+constexpr Milliseconds kAnswerLimit{10000};
+
+// What each kind of record says to people; the words of store/access_log.h.
+std::string_view say(std::string_view kind) {
+  constexpr std::pair<std::string_view, std::string_view> kSayings[] = {
+      {"hit", "was answered from the store"},
+      {"pulled", "was pulled"},
+      {"miss", "was on no remote"},
+      {"breaker_open", "was not asked for: the remote is considered down (breaker open)"},
+      {"budget_spent", "was not asked for: the build had waited enough (budget spent)"},
+      {"fetch_failed", "could not be pulled"},
+      {"refused", "was refused: damaged or over a limit"},
+      {"stored", "was stored here"},
+      {"pushed", "was uploaded"},
+      {"push_failed", "could not be uploaded"},
+      {"push_parked", "is not wanted by the remote"},
+      {"evicted", "was evicted"}};
+  for (const auto& [name, text] : kSayings) {
+    if (name == kind) return text;
+  }
+  return kind;
+}
+
+std::string local_time(int64_t unix_ms) {
+  auto seconds = static_cast<std::time_t>(unix_ms / 1000);
+  std::tm parts{};
+  ::localtime_r(&seconds, &parts);
+  return fmt::format("{:%Y-%m-%d %H:%M:%S}", parts);
+}
+
+// The key of a path below one of our mounts; nothing when it is not.
+Result<Key> key_of_path(const std::filesystem::path& path, const Json& mounts, const LayoutOptions& options) {
+  for (const auto& mount : mounts.items()) {
+    auto relative = path.lexically_relative(mount["path"].text_or(""));
+    if (relative.empty() || *relative.begin() == "..") continue;
+    auto layout = make_layout(options);
+    if (!layout) return std::move(layout).error();
+    auto name = relative.begin()->string();
+    auto placement = (*layout)->place(name);
+    if (placement.name_class == NameClass::entry) return Key::make("", placement.space, placement.name);
+    return Error{Code::invalid_argument, name + " is no entry of " + mount["path"].text_or("") +
+                                             ": its name does not fit the pattern, so it stays on this machine"};
+  }
+  return Error{Code::not_found, path.string() + " is below no mount of this store (hitfs status shows them)"};
+}
+
+Result<Key> key_asked_for(const Context& context, Lease& lease) {
+  const auto& text = context.arguments.key;
+  bool path = text.starts_with("/") || text.starts_with("./") || text.starts_with("../") || text.starts_with("~");
+  auto key = path ? Result<Key>(Error{Code::not_found, ""}) : Key::parse(text, "flat");
+  if (key) return key;
+  std::error_code ignored;
+  Json request;
+  request["op"] = "status";
+  auto status = lease.request(request, kAnswerLimit);
+  if (!status) return std::move(status).error();
+  auto absolute = std::filesystem::absolute(text, ignored).lexically_normal();
+  auto of_path = key_of_path(absolute, std::as_const(*status)["mounts"], context.config.layout);
+  return of_path || path ? std::move(of_path) : std::move(key);
+}
+
+}  // namespace
+
+int cmd_why(const Context& context) {
+  auto lease = Lease::take(context, false);
+  if (!lease) return context.output.fail(lease.error());
+  auto key = key_asked_for(context, *lease);
+  if (!key) return context.output.fail(key.error());
+  auto answer =
+      lease->daemon().call("GET", "/v1/why?key=" + percent_encode(key->text()), Json(), Deadline::after(kAnswerLimit));
+  if (!answer) return context.output.fail(answer.error());
+  const Json& said = *answer;
+  context.output.value(said);
+  const auto& history = said["history"].items();
+  auto state = said["state"].text_or("not here");
+  bool never = history.empty() && state == "not here";
+  context.output.line(key->text() + ": " + (never ? std::string("never seen on this machine") : state));
+  for (const auto& record : history) {
+    auto detail = record["detail"].text_or("");
+    context.output.line(fmt::format("  {}  {}{}", local_time(record["time_ms"].integer_or(0)),
+                                    say(record["kind"].text_or("")), detail.empty() ? "" : ": " + detail));
+  }
+  return kDone;
+}
+
+}  // namespace hitfs

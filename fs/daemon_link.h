@@ -1,0 +1,43 @@
+#pragma once
+
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fs/filesystem.h"
+#include "store/base/guarded.h"
+
+namespace hitfs::fs {
+
+// Keeps one mount in touch with the daemon. Two threads that may wait for it, and so serve no request: one keeps the
+// long poll for events open, one reports uses and released entries every 200 ms. Without a daemon they try again with
+// growing pauses; nothing that must not be lost is lost.
+class DaemonLink {
+ public:
+  // All of them outlive the link.
+  DaemonLink(std::string front, DaemonClient& daemon, Filesystem& filesystem);
+  ~DaemonLink();  // waits for a long poll under way, up to half a minute
+
+  // Reports what there is now; for the orderly end. At most until the deadline.
+  void report(const Deadline& until);
+
+ private:
+  void follow_events(std::stop_token stop);
+  void report_often(std::stop_token stop);
+  void handle(const EventBatch& batch);
+
+  struct Reports {
+    std::vector<Use> uses;           // bounded: the oldest are lost
+    std::vector<uint64_t> released;  // kept until the daemon has heard
+  };
+
+  std::string front_;
+  DaemonClient* daemon_;
+  Filesystem* filesystem_;
+  Guarded<bool> wanted_;      // the daemon asks for a report now
+  Guarded<Reports> reports_;  // taken from the Filesystem and not yet told
+  std::jthread events_thread_;
+  std::jthread report_thread_;
+};
+
+}  // namespace hitfs::fs

@@ -1,0 +1,182 @@
+#include "fs/worker.h"
+
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <exception>
+#include <thread>
+
+#include "fs/crash_blame.h"
+#include "fs/daemon_link.h"
+#include "fs/fuse_server.h"
+#include "fs/kernel_notifier.h"
+#include "fs/reference_table.h"
+#include "store/base/log.h"
+
+namespace hitfs::fs {
+
+namespace {
+
+constexpr log::Logger kLog{log::Folder::fs};
+// The supervisor waits 10 s for an orderly end. What is not handed over by then waits in staging for the next mount of
+// this name.
+constexpr Milliseconds kHandOver{6000};
+constexpr Milliseconds kQuiet{2000};       // for requests that run at the end
+constexpr Milliseconds kLastReport{1000};  // for the daemon
+constexpr Milliseconds kLook{10};
+
+// SIGTERM comes through a descriptor, to this thread; the rest would only disturb: a Ctrl-C in the terminal is meant
+// for the build, and a write to a pipe that is gone is an error like any other.
+Result<UniqueFd> take_signals() {
+  sigset_t terminate;
+  sigemptyset(&terminate);
+  sigaddset(&terminate, SIGTERM);
+  if (int failure = ::pthread_sigmask(SIG_BLOCK, &terminate, nullptr); failure != 0) {
+    return system_error("block signals", failure);
+  }
+  for (int ignored : {SIGINT, SIGHUP, SIGPIPE}) ::signal(ignored, SIG_IGN);
+  UniqueFd signals(::signalfd(-1, &terminate, SFD_CLOEXEC));
+  if (!signals) return system_error("signalfd", errno);
+  return signals;
+}
+
+void prepare_process() {
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
+  blame_requests_for_crashes();
+}
+
+void tell_ready(int ready_fd) {
+  if (ready_fd < 0) return;
+  UniqueFd ready(ready_fd);
+  ssize_t written = ::write(ready.get(), "r", 1);
+  if (written < 0) kLog.warn("nobody_waits_for_ready");
+}
+
+enum class End { unmounted, terminated };
+
+End wait_for_end(int gone_fd, int signal_fd) {
+  std::array<pollfd, 2> events{pollfd{gone_fd, POLLIN, 0}, pollfd{signal_fd, POLLIN, 0}};
+  while (::poll(events.data(), events.size(), -1) < 0 && errno == EINTR) {
+  }
+  return (events[0].revents & POLLIN) != 0 ? End::unmounted : End::terminated;
+}
+
+// Waits until the daemon has what programs finished in this mount. Requests are served meanwhile.
+void hand_over(const Filesystem& filesystem, const Deadline& until) {
+  while (filesystem.uncommitted() > 0 && !until.passed()) std::this_thread::sleep_for(kLook);
+  if (size_t left = filesystem.uncommitted(); left > 0) kLog.warn("left_in_staging entries={}", left);
+}
+
+FilesystemOptions filesystem_options(const WorkerOptions& options) {
+  FilesystemOptions result;
+  result.store = options.store;
+  result.mount_name = options.mount_name;
+  result.scope = options.scope;
+  result.uid = options.uid;
+  result.gid = options.gid;
+  result.lookup_patience = options.lookup_patience;
+  return result;
+}
+
+Status serve(const WorkerOptions& options) {
+  auto signals = take_signals();
+  if (!signals) return std::move(signals).error();
+  prepare_process();
+  auto notify = NotifyProcess::start(options.fuse_fd);  // forks: nothing before this line starts a thread
+  if (!notify) return std::move(notify).error();
+
+  auto slots = SlotMemory::attach(options.slots_fd, SlotMemory::Pages::resident);
+  if (!slots) return std::move(slots).error();
+  auto layout = make_layout(options.layout);
+  if (!layout) return std::move(layout).error();
+  auto reader = StoreReader::open(options.store);
+  if (!reader) return in_context("open the store " + options.store.root.string(), std::move(reader).error());
+  ReferenceTable references(*slots);
+  QueuedNotifier notifier(std::move(*notify));
+  auto daemon = DaemonClient::open(options.store);
+  auto filesystem = Filesystem::open(filesystem_options(options), **layout, **reader, *daemon, references, notifier);
+  if (!filesystem) return in_context("open the mount " + options.mount_name, std::move(filesystem).error());
+
+  FuseServerOptions server_options{.fuse_fd = options.fuse_fd};
+  server_options.open_and_release = (*layout)->completion() == Completion::close;
+  auto server = FuseServer::create(server_options, *slots, **filesystem);
+  if (!server) return std::move(server).error();
+  if (auto started = (*server)->start(); !started) return started;
+  notifier.set_busy_check([&server](Number directory) { return (*server)->waits_in(directory); });
+  DaemonLink link(options.mount_name, *daemon, **filesystem);
+  kLog.info("mount_served path={} name={} pid={}", options.mount_point, options.mount_name, ::getpid());
+  tell_ready(options.ready_fd);
+
+  auto end = wait_for_end((*server)->gone_fd(), signals->get());
+  hand_over(**filesystem, Deadline::after(kHandOver));
+  if (end == End::terminated) (*server)->quiesce(Deadline::after(kQuiet));
+  link.report(Deadline::after(kLastReport));
+  kLog.info("mount_left path={} unmounted={}", options.mount_point, end == End::unmounted);
+  // Readers may sit in their read, the link in its long poll, and whoever still waits for an answer gets it from the
+  // next worker: nothing of this may be torn down in order. A worker may be killed at any moment, so this is as good.
+  ::_exit(0);
+}
+
+}  // namespace
+
+Json WorkerOptions::to_json() const {
+  Json json;
+  json["store"] = store.root.string();
+  json["mount_name"] = mount_name;
+  json["layout"]["name"] = layout.name;
+  json["layout"]["pattern"] = layout.pattern;
+  json["layout"]["complete"] = layout.complete;
+  json["layout"]["space"] = layout.space;
+  json["scope"] = scope;
+  json["uid"] = uid;
+  json["gid"] = gid;
+  json["lookup_patience_ms"] = lookup_patience.count();
+  json["mount_point"] = mount_point;
+  return json;
+}
+
+Result<WorkerOptions> WorkerOptions::from_json(const Json& json) {
+  for (const char* needed : {"store", "mount_name"}) {
+    if (json[needed].text_or("").empty()) {
+      return Error{Code::invalid_argument, std::string("worker options: ") + needed + " is missing"};
+    }
+  }
+  WorkerOptions options;
+  options.store.root = json["store"].text_or("");
+  options.mount_name = json["mount_name"].text_or("");
+  const auto& layout = json["layout"];
+  options.layout.name = layout["name"].text_or(options.layout.name);
+  options.layout.pattern = layout["pattern"].text_or("");
+  options.layout.complete = layout["complete"].text_or("");
+  options.layout.space = layout["space"].text_or("");
+  options.scope = json["scope"].text_or("");
+  options.uid = static_cast<uid_t>(json["uid"].integer_or(0));
+  options.gid = static_cast<gid_t>(json["gid"].integer_or(0));
+  options.lookup_patience = Milliseconds(json["lookup_patience_ms"].integer_or(options.lookup_patience.count()));
+  options.mount_point = json["mount_point"].text_or("");
+  return options;
+}
+
+int run_mount_worker(const WorkerOptions& options) {
+  try {
+    auto served = serve(options);
+    if (served) return 0;
+    kLog.error("worker_failed mount={} error=\"{}\"", options.mount_name, served.error().message);
+  } catch (const std::exception& failure) {
+    kLog.error("worker_failed mount={} exception=\"{}\"", options.mount_name, failure.what());
+  }
+  return 1;
+}
+
+}  // namespace hitfs::fs

@@ -1,0 +1,183 @@
+#include "store/access_log.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
+#include "store/base/guarded.h"
+#include "store/base/io.h"
+#include "store/base/log.h"
+#include "store/sqlite.h"
+
+namespace hitfs {
+
+namespace {
+
+constexpr log::Logger kLog{log::Folder::store};
+// Records that wait in memory for one transaction, and for how long.
+constexpr size_t kTogether = 64;
+constexpr int64_t kWaitMs = 1000;
+constexpr Milliseconds kBusy{1000};
+constexpr int64_t kVersion = 1;
+
+constexpr const char* kSettings = R"sql(
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = OFF;
+PRAGMA journal_size_limit = 4194304;
+)sql";
+constexpr const char* kSchema = R"sql(
+CREATE TABLE accesses(
+  id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, scope BLOB NOT NULL, space BLOB NOT NULL, name BLOB NOT NULL,
+  kind INTEGER NOT NULL, detail TEXT NOT NULL);
+CREATE INDEX accesses_by_key ON accesses(name, id);
+PRAGMA user_version = 1;
+)sql";
+
+constexpr std::array<std::pair<AccessKind, std::string_view>, 12> kNames = {{
+    {AccessKind::hit, "hit"},
+    {AccessKind::pulled, "pulled"},
+    {AccessKind::miss, "miss"},
+    {AccessKind::breaker_open, "breaker_open"},
+    {AccessKind::budget_spent, "budget_spent"},
+    {AccessKind::fetch_failed, "fetch_failed"},
+    {AccessKind::refused, "refused"},
+    {AccessKind::stored, "stored"},
+    {AccessKind::pushed, "pushed"},
+    {AccessKind::push_failed, "push_failed"},
+    {AccessKind::push_parked, "push_parked"},
+    {AccessKind::evicted, "evicted"},
+}};
+
+Result<std::unique_ptr<sqlite::Database>> open_database(const std::filesystem::path& path) {
+  auto database = sqlite::Database::open(path, sqlite::Access::read_write, kBusy);
+  if (!database) return database;
+  if (auto set = (*database)->execute(kSettings); !set) return std::move(set).error();
+  int64_t version = 0;
+  {
+    auto query = (*database)->query("PRAGMA user_version");
+    auto row = query.next();
+    if (!row) return std::move(row).error();
+    version = query.integer(0);
+  }
+  if (version == kVersion) return database;
+  if (version != 0) return Error{Code::corrupt, "log.db has format " + std::to_string(version)};
+  if (auto made = (*database)->execute(kSchema); !made) return std::move(made).error();
+  return database;
+}
+
+class RingAccessLog final : public AccessLog {
+ public:
+  RingAccessLog(std::unique_ptr<sqlite::Database> database, const Clock& clock, int64_t records)
+      : clock_(clock), records_(records), state_(State{std::move(database), {}, 0, false}) {}
+  ~RingAccessLog() override { write_locked(*state_.lock()); }
+
+  void record(const Key& key, AccessKind kind, const std::string& detail) override;
+  Result<std::vector<AccessRecord>> history(const Key& key, size_t limit) override;
+  Result<std::vector<AccessRecord>> recent(size_t limit) override;
+
+ private:
+  // The lock spans SQLite on purpose: nothing but the explanations waits for it, and nothing is ever synced.
+  struct State {
+    std::unique_ptr<sqlite::Database> database;  // none: nothing is kept
+    std::vector<AccessRecord> waiting;
+    int64_t written_ms = 0;
+    bool complained = false;
+  };
+  void write_locked(State& state);
+  Status insert_locked(State& state);
+  Result<std::vector<AccessRecord>> read(std::string_view sql, std::initializer_list<sqlite::Value> values);
+
+  const Clock& clock_;
+  const int64_t records_;
+  Guarded<State> state_;
+};
+
+void RingAccessLog::record(const Key& key, AccessKind kind, const std::string& detail) {
+  auto state = state_.lock();
+  if (!state->database) return;
+  auto now = clock_.unix_ms();
+  state->waiting.push_back({now, key, kind, detail});
+  if (state->waiting.size() >= kTogether || now - state->written_ms >= kWaitMs) write_locked(*state);
+}
+
+void RingAccessLog::write_locked(State& state) {
+  if (!state.database || state.waiting.empty()) return;
+  auto written = insert_locked(state);
+  state.waiting.clear();
+  state.written_ms = clock_.unix_ms();
+  if (written || state.complained) return;
+  state.complained = true;
+  kLog.warn("access log error=\"{}\" effect=\"hitfs why knows less\"", written.error().message);
+}
+
+Status RingAccessLog::insert_locked(State& state) {
+  auto& database = *state.database;
+  auto transaction = sqlite::Transaction::begin(database);
+  if (!transaction) return std::move(transaction).error();
+  for (const auto& record : state.waiting) {
+    auto inserted = database.run(
+        "INSERT INTO accesses(time_ms, scope, space, name, kind, detail) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+        {record.time_ms, io::as_bytes(record.key.scope), io::as_bytes(record.key.space), io::as_bytes(record.key.name),
+         static_cast<int64_t>(record.kind), std::string_view(record.detail)});
+    if (!inserted) return inserted;
+  }
+  auto cut = database.run("DELETE FROM accesses WHERE id <= (SELECT max(id) FROM accesses) - ?1", {records_});
+  if (!cut) return cut;
+  return transaction->commit("access log");
+}
+
+Result<std::vector<AccessRecord>> RingAccessLog::read(std::string_view sql,
+                                                      std::initializer_list<sqlite::Value> values) {
+  auto state = state_.lock();
+  std::vector<AccessRecord> records;
+  if (!state->database) return records;
+  write_locked(*state);
+  auto query = state->database->query(sql, values);
+  while (true) {
+    auto row = query.next();
+    if (!row) return in_context("access log", std::move(row).error());
+    if (!*row) return records;
+    records.push_back({query.integer(0),
+                       {query.text(1), query.text(2), query.text(3)},
+                       static_cast<AccessKind>(query.integer(4)),
+                       query.text(5)});
+  }
+}
+
+Result<std::vector<AccessRecord>> RingAccessLog::history(const Key& key, size_t limit) {
+  return read(
+      "SELECT time_ms, scope, space, name, kind, detail FROM accesses WHERE name = ?1 AND space = ?2 AND scope = ?3 "
+      "ORDER BY id DESC LIMIT ?4",
+      {io::as_bytes(key.name), io::as_bytes(key.space), io::as_bytes(key.scope), sqlite::number(limit)});
+}
+
+Result<std::vector<AccessRecord>> RingAccessLog::recent(size_t limit) {
+  return read("SELECT time_ms, scope, space, name, kind, detail FROM accesses ORDER BY id DESC LIMIT ?1",
+              {sqlite::number(limit)});
+}
+
+}  // namespace
+
+std::string_view to_string(AccessKind kind) {
+  auto found = std::find_if(kNames.begin(), kNames.end(), [&](const auto& pair) { return pair.first == kind; });
+  return found == kNames.end() ? "unknown" : found->second;
+}
+
+std::unique_ptr<AccessLog> AccessLog::open(const std::filesystem::path& path, const Clock& clock, int64_t records) {
+  auto database = open_database(path);
+  if (!database) {
+    kLog.warn("access log made anew error=\"{}\"", database.error().message);
+    for (const char* part : {"", "-wal", "-shm"}) {
+      [[maybe_unused]] auto gone = io::unlink(path.string() + part, "access log");
+    }
+    database = open_database(path);
+  }
+  if (!database) {
+    kLog.warn("access log off error=\"{}\" effect=\"hitfs why knows nothing\"", database.error().message);
+    return std::make_unique<RingAccessLog>(nullptr, clock, records);
+  }
+  return std::make_unique<RingAccessLog>(*std::move(database), clock, records);
+}
+
+}  // namespace hitfs
