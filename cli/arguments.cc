@@ -34,7 +34,8 @@ constexpr const char* kStart =
     "                                               the server for a team\n"
     "\n"
     "A cache problem never fails a build: every fault is a miss. `hitfs status` shows what works and what does not.\n"
-    "Every setting can also stand in ~/.config/hitfs/config.toml or in the environment (--max-size is HITFS_MAX_SIZE);\n"
+    "Every setting can also stand in ~/.config/hitfs/config.toml or in the environment (--max-size is "
+    "HITFS_MAX_SIZE);\n"
     "`hitfs config` shows what holds and where it comes from.";
 
 // Help of one command: what it does and an example.
@@ -63,7 +64,8 @@ constexpr Command kCommands[] = {
     {"why", "Tell what happened to an entry", "hitfs why nx/16753371117218787125\n  hitfs why ~/cache/1f3a5c"},
     {"get", "Write an entry to a file or folder", "hitfs get --namespace flat 1f3a5c ./result"},
     {"put", "Keep a file or folder as an entry", "hitfs put --namespace flat 1f3a5c ./dist"},
-    {"verify", "Check every byte of the store; damaged entries are pulled again", "hitfs verify\n  hitfs verify nx/123"},
+    {"verify", "Check every byte of the store; damaged entries are pulled again",
+     "hitfs verify\n  hitfs verify nx/123"},
     {"config", "Show every setting and where it comes from", "hitfs config"},
     {"token", "Manage the tokens of a server", "hitfs token add --tokens tokens.json --name ci --rights read,write"},
 };
@@ -154,7 +156,9 @@ void Parser::add_service() {
   command("start")->add_flag("--foreground", arguments_.foreground, "stay, as a service does");
   auto* serve = command("serve");
   serve->add_option("--listen", arguments_.listen, "HOST:PORT [127.0.0.1:8080]");
-  serve->add_option("--tokens", arguments_.tokens_file, "who may read and write (hitfs token)")->required()->type_name("FILE");
+  serve->add_option("--tokens", arguments_.tokens_file, "who may read and write (hitfs token)")
+      ->required()
+      ->type_name("FILE");
   serve->add_option("--tls-cert", arguments_.tls_certificate, "certificate chain (PEM)")->type_name("FILE");
   serve->add_option("--tls-key", arguments_.tls_key, "its key (PEM)")->type_name("FILE");
   serve->add_option("--host", arguments_.hosts, "a further Host header that is accepted; repeatable");

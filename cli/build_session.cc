@@ -52,7 +52,8 @@ void name_what_is_left(const Output& output, const FlushResult& left) {
   for (const auto& one : left.left) {
     if (++named > kMostNamed) return output.note(fmt::format("  and {} more", left.pending - kMostNamed));
     output.note(fmt::format("  {} ({}) to {}", one["key"].text_or("?"),
-                            format_size(static_cast<uint64_t>(one["bytes"].integer_or(0))), one["remote"].text_or("?")));
+                            format_size(static_cast<uint64_t>(one["bytes"].integer_or(0))),
+                            one["remote"].text_or("?")));
   }
 }
 

@@ -1,6 +1,6 @@
-#include <cstdlib>
 #include <fmt/core.h>
 
+#include <cstdlib>
 #include <fstream>
 
 #include "cli/build_session.h"

@@ -84,7 +84,7 @@ void show_traffic(const Json& all, const Output& output) {
   auto hit = totals["hit"].integer_or(0), miss = totals["miss"].integer_or(0);
   output.line(fmt::format("lookups    {} hit, {} miss{}; {} requests failed", hit, miss,
                           hit + miss > 0 ? fmt::format(" ({:.0f} % hits)", 100.0 * static_cast<double>(hit) /
-                                                                              static_cast<double>(hit + miss))
+                                                                               static_cast<double>(hit + miss))
                                          : "",
                           totals["failed"].integer_or(0)));
 }

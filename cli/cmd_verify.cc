@@ -44,11 +44,11 @@ int cmd_verify(const Context& context) {
   const Json& report = *answer;
   context.output.value(report);
   for (const auto& line : report["damaged"].items()) context.output.line("damaged: " + line.text_or(""));
-  for (const auto& key : report["dropped"].items()) context.output.line("dropped, will be pulled again: " + key.text_or(""));
-  context.output.line(fmt::format("{} entries, {} blobs, {}: {} damaged", report["entries"].integer_or(0),
-                                  report["blobs"].integer_or(0),
-                                  format_size(static_cast<uint64_t>(report["bytes"].integer_or(0))),
-                                  report["damaged"].items().size()));
+  for (const auto& key : report["dropped"].items())
+    context.output.line("dropped, will be pulled again: " + key.text_or(""));
+  context.output.line(fmt::format(
+      "{} entries, {} blobs, {}: {} damaged", report["entries"].integer_or(0), report["blobs"].integer_or(0),
+      format_size(static_cast<uint64_t>(report["bytes"].integer_or(0))), report["damaged"].items().size()));
   return report["damaged"].items().empty() ? kDone : kAnswerIsNo;
 }
 

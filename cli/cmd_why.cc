@@ -84,8 +84,8 @@ int cmd_why(const Context& context) {
   if (!lease) return context.output.fail(lease.error());
   auto key = key_asked_for(context, *lease);
   if (!key) return context.output.fail(key.error());
-  auto answer = lease->daemon().call("GET", "/v1/why?key=" + percent_encode(key->text()), Json(),
-                                     Deadline::after(kAnswerLimit));
+  auto answer =
+      lease->daemon().call("GET", "/v1/why?key=" + percent_encode(key->text()), Json(), Deadline::after(kAnswerLimit));
   if (!answer) return context.output.fail(answer.error());
   const Json& said = *answer;
   context.output.value(said);

@@ -88,7 +88,6 @@ Result<std::vector<RemoteOptions>> resolve_remotes(const Config& config,
 [[nodiscard]] std::vector<std::string> secret_variables(const Config& config,
                                                         const std::map<std::string, std::string>& environment);
 
-[[nodiscard]] std::string_view to_string(RemoteMode mode);
 // With the aliases of the field: read-only, no-cache, ...
 Result<RemoteMode> parse_mode(std::string_view text);
 

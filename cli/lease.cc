@@ -27,7 +27,8 @@ Result<SupervisorCommand> supervisor_command(const Context& context) {
 }
 
 Result<ControlClient> reach(const Context& context, const Deadline& until) {
-  return reach_supervisor(context.config.store, [&] { return supervisor_command(context); }, until);
+  return reach_supervisor(
+      context.config.store, [&] { return supervisor_command(context); }, until);
 }
 
 bool is_nested(const Context& context) { return context.environment.contains("HITFS_ENDPOINT"); }

@@ -73,7 +73,8 @@ void Progress::update(uint64_t done, uint64_t total, std::string_view what) {
   if (!terminal_) return fmt::print(stderr, "hitfs: {}: {}\n", doing_, what);
   std::string bar;
   if (total > 0) {
-    auto filled = std::min(kBarWidth, static_cast<size_t>(static_cast<double>(done) / static_cast<double>(total) * kBarWidth));
+    auto filled =
+        std::min(kBarWidth, static_cast<size_t>(static_cast<double>(done) / static_cast<double>(total) * kBarWidth));
     bar = " [" + std::string(filled, '#') + std::string(kBarWidth - filled, ' ') + "]";
   }
   fmt::print(stderr, "\r\x1b[K{}{} {}", doing_, bar, what);

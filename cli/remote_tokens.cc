@@ -144,16 +144,6 @@ RemoteMode mode_of(const RemoteConfig& remote, const Config& config) {
 
 }  // namespace
 
-std::string_view to_string(RemoteMode mode) {
-  switch (mode) {
-    case RemoteMode::off: return "off";
-    case RemoteMode::read: return "read";
-    case RemoteMode::write: return "write";
-    case RemoteMode::readwrite: return "readwrite";
-  }
-  return "off";
-}
-
 Result<RemoteMode> parse_mode(std::string_view text) {
   constexpr std::pair<std::string_view, RemoteMode> kNames[] = {{"off", RemoteMode::off},
                                                                 {"none", RemoteMode::off},

@@ -7,8 +7,8 @@
 // The variables by which build tools find the endpoint.
 namespace hitfs {
 
-// What `run` and `start` set: the Nx variables, NO_PROXY and no_proxy (with what was in them before), and HITFS_ENDPOINT
-// and HITFS_STORE for a hitfs inside.
+// What `run` and `start` set: the Nx variables, NO_PROXY and no_proxy (with what was in them before), and
+// HITFS_ENDPOINT and HITFS_STORE for a hitfs inside.
 [[nodiscard]] std::map<std::string, std::string> tool_variables(const std::string& url, const std::string& token,
                                                                 const std::string& store,
                                                                 const std::map<std::string, std::string>& environment);

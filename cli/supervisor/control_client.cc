@@ -57,9 +57,7 @@ Result<Json> ControlClient::request(const Json& request, const Deadline& until) 
   return Error{code_named(said["code"].text_or("")), said["error"].text_or("the supervisor refused")};
 }
 
-bool ControlClient::is_ending(const Error& refusal) {
-  return refusal.message == kEnding || refusal.message == kGone;
-}
+bool ControlClient::is_ending(const Error& refusal) { return refusal.message == kEnding || refusal.message == kGone; }
 
 Status ControlClient::wait_until_closed(const Deadline& until) {
   char byte = 0;

@@ -36,8 +36,11 @@ class MountedDevice {
   virtual ~MountedDevice() = default;  // unmounts
   [[nodiscard]] virtual int device() const = 0;
   [[nodiscard]] virtual int slots() const = 0;
-  // How long the oldest request that needs nobody else has waited for its answer.
-  [[nodiscard]] virtual Milliseconds oldest_unanswered() const = 0;
+  // How long the oldest request that needs nobody else has waited for its answer; asked about once a second.
+  [[nodiscard]] virtual Milliseconds stalled_for() = 0;
+  // Before a stalled worker is killed: the requests older than `limit` are the suspects.
+  virtual void blame(Milliseconds limit) = 0;
+  virtual void worker_replaced() = 0;
   // Counters per opcode and the like, for `hitfs status`.
   [[nodiscard]] virtual Json describe() const = 0;
   virtual Status unmount() = 0;

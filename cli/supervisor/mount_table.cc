@@ -111,6 +111,7 @@ void MountTable::start_worker(Mount& mount) {
 void MountTable::on_serving(const Place& place) {
   auto* mount = find(place);
   if (mount == nullptr || mount->state == State::unmounting) return;
+  mount->device->worker_replaced();
   if (mount->state == State::starting) kLog.info("mounted at={} name={}", place.string(), mount->request.name);
   mount->state = State::serving;
   answer_all(mount->waiting, Ok{});
@@ -208,10 +209,11 @@ void MountTable::forget(const Place& place, const Status& how) {
 void MountTable::look_for_stalls() {
   for (auto& [place, mount] : mounts_) {
     if (mount->state != State::serving || mount->worker->state() != Child::State::ready) continue;
-    auto waited = mount->device->oldest_unanswered();
+    auto waited = mount->device->stalled_for();
     if (waited < settings_.watchdog) continue;
     ++mount->stalls;
     kLog.error("worker-stalled at={} unanswered_ms={}", place.string(), waited.count());
+    mount->device->blame(settings_.watchdog);
     mount->worker->kill();
   }
 }

@@ -19,8 +19,9 @@ struct SupervisorCommand {
   Json config;
 };
 
-// Connects to the supervisor of the store, starting one with `command()` when there is none. Of two starters at once one wins and both
-// connect to it; one that is ending is waited for. Makes the store's folder (0700) when it is missing.
+// Connects to the supervisor of the store, starting one with `command()` when there is none. Of two starters at once
+// one wins and both connect to it; one that is ending is waited for. Makes the store's folder (0700) when it is
+// missing.
 Result<ControlClient> reach_supervisor(const StorePaths& store,
                                        const std::function<Result<SupervisorCommand>()>& command,
                                        const Deadline& until);

@@ -88,6 +88,7 @@ void place_descriptors(const SpawnOptions& options, Prepared& prepared) {
     if (second < 0) give_up(prepared);
     if (second > 0) ::_exit(0);
   }
+  if (options.new_group && ::setpgid(0, 0) < 0) give_up(prepared);
   if (options.die_with_parent) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != prepared.parent) ::_exit(127);

@@ -23,6 +23,7 @@ struct SpawnOptions {
   // none blocked and all at their default.
   std::optional<sigset_t> signal_mask;
   bool die_with_parent = false;  // SIGKILL when the thread that spawned it ends (PR_SET_PDEATHSIG): spawn from main
+  bool new_group = false;        // leads a process group of its own
   bool detach = false;           // a session of its own, adopted by init; the returned id is 0
   std::string working_directory;
 };

@@ -2,6 +2,8 @@
 //
 //   fake_process child BEHAVIOUR...   with --config-fd and --ready-fd as hitfs gives them
 //   fake_process supervisor           options as JSON in --config-fd, see supervisor_fixture.h
+//   fake_process cli ARGUMENT...      hitfs, with these processes in the place of its own; FAKE_DAEMON says how the
+//                                     daemon behaves ("daemon" unless it says more), FAKE_LISTENER the listener
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -9,6 +11,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -16,11 +19,14 @@
 #include <utility>
 #include <vector>
 
+#include "cli/context.h"
+#include "cli/lease.h"
 #include "cli/process_config.h"
 #include "cli/supervisor/run_supervisor.h"
 #include "store/base/io.h"
 #include "store/base/socket.h"
 #include "store/base/subprocess.h"
+#include "sync/listener/http_server.h"
 
 namespace {
 
@@ -44,10 +50,50 @@ void add_line(const std::string& path, const std::string& line) {
   }
 }
 
+// The daemon's routes that `run`, `stop` and `flush` need, with figures of its own. Each request is noted in
+// <store>/requests.
+class FakeDaemon final : public HttpHandler {
+ public:
+  explicit FakeDaemon(std::filesystem::path store) : store_(std::move(store)) {}
+  std::unique_ptr<HttpTransaction> begin(const HttpRequest& request) override {
+    auto line = request.method + " " + request.path;
+    add_line((store_ / "requests").string(), line);
+    return with_json_body(4096, [line, pending = uploads()](const Json&, HttpResponder responder) {
+      Json answer = Json(Json::Object{});
+      if (line == "POST /v1/sessions") answer["session"] = "s1";
+      if (line == "DELETE /v1/sessions/s1") {
+        for (const char* name : {"hit", "miss", "pushed", "refused", "failed", "waited_ms"}) answer[name] = 2;
+        answer["prewarmed"] = 1;
+        answer["pending"] = pending;
+      }
+      if (line == "POST /v1/flush") {
+        answer["pending"] = pending;
+        if (pending > 0) answer["left"].push_back(Json::Object{{"key", "nx/1"}, {"bytes", 1500}, {"remote", "far"}});
+      }
+      responder.send(json_reply(200, answer));
+    });
+  }
+
+ private:
+  // The test leaves uploads by making the file.
+  int uploads() const { return std::filesystem::exists(store_ / "uploads") ? 1 : 0; }
+  std::filesystem::path store_;
+};
+
+[[noreturn]] void be_daemon(const Json& config) {
+  std::filesystem::path store = config["store"].text_or("");
+  auto listening = listen_unix(store / "hitfs.sock", UnixSocket::stream);
+  FakeDaemon handler(store);
+  auto server = HttpServer::start(listening->get(), handler, {});
+  say_ready();
+  while (true) ::pause();
+}
+
 int run_child(const std::vector<std::string>& behaviour) {
   auto config = read_process_config(3);
   if (!config) return 90;
   const std::string& what = behaviour.at(0);
+  if (what == "daemon") be_daemon(*config);
   if (what == "refuse") {
     std::fprintf(stderr, "2026-01-01T00:00:00.000 1 error sync %s\n", behaviour.at(1).c_str());
     return 3;
@@ -82,10 +128,12 @@ class FakeDevice final : public MountedDevice {
       : device_(std::move(device)), slots_(std::move(slots)), stall_(std::move(stall)) {}
   int device() const override { return device_.get(); }
   int slots() const override { return slots_.get(); }
-  Milliseconds oldest_unanswered() const override {
+  Milliseconds stalled_for() override {
     // The test asks for one stall by making the file.
     return ::unlink(stall_.c_str()) == 0 ? Milliseconds(6000) : Milliseconds(0);
   }
+  void blame(Milliseconds) override {}
+  void worker_replaced() override {}
   Json describe() const override { return Json::Object{}; }
   Status unmount() override { return Ok{}; }
   void abort() override { device_.reset(); }
@@ -124,6 +172,7 @@ int run_fake_supervisor() {
   options.idle = Milliseconds(json["idle_ms"].integer_or(0));
   options.settings = json["settings"].text_or("");
   options.port = static_cast<uint16_t>(json["port"].integer_or(0));
+  options.daemon_options["store"] = json["store"];
   SupervisorParts parts;
   parts.daemon_arguments = texts(json["daemon"]);
   parts.listener_arguments = texts(json["listener"]);
@@ -140,10 +189,41 @@ int run_fake_supervisor() {
   return ended ? 0 : 1;
 }
 
+std::string variable(const char* name, const char* otherwise) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : otherwise;
+}
+
+Json child_words(const std::string& behaviour) {
+  Json::Array words{FAKE_PROCESS, "child"};
+  auto space = behaviour.find(' ');
+  words.emplace_back(behaviour.substr(0, space));
+  if (space != std::string::npos) words.emplace_back(behaviour.substr(space + 1));
+  return words;
+}
+
+int run_cli(int count, char** values) {
+  Programs programs;
+  programs.supervisor_arguments = {FAKE_PROCESS, "supervisor"};
+  programs.supervisor_options = [](const Config& config, const SupervisorTask&) -> Result<Json> {
+    Json json;
+    json["store"] = config.store.root.string();
+    json["idle_ms"] = config.idle.count();
+    json["port"] = config.port;
+    json["settings"] = settings_digest(config);
+    json["daemon"] = child_words(variable("FAKE_DAEMON", "daemon"));
+    json["listener"] = child_words(variable("FAKE_LISTENER", "listener"));
+    json["worker"] = child_words("listener");
+    return json;
+  };
+  return run_command_line(count - 1, values + 1, programs);
+}
+
 }  // namespace
 
 int main(int count, char** values) {
   std::vector<std::string> arguments(values + 1, values + count);
+  if (arguments.at(0) == "cli") return run_cli(count, values);
   if (arguments.at(0) == "supervisor") return run_fake_supervisor();
   return run_child({arguments.begin() + 1, arguments.end()});
 }

@@ -41,7 +41,10 @@ class SupervisorFixture : public ::testing::Test {
     return arguments;
   }
   SupervisorCommand command() const { return {"", {FAKE_PROCESS, "supervisor"}, environment_without({}), config_}; }
-  Result<ControlClient> reach() const { return reach_supervisor(store_, [this] { return command(); }, limit()); }
+  Result<ControlClient> reach() const {
+    return reach_supervisor(
+        store_, [this] { return command(); }, limit());
+  }
 
   static Json request(const std::string& operation) {
     Json json;

@@ -1,0 +1,115 @@
+#include "cli/fuse_mounts.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <mutex>
+#include <utility>
+
+#include "fs/mount.h"
+#include "fs/request_counters.h"
+#include "fs/slots.h"
+#include "fs/stall_detector.h"
+#include "fs/worker.h"
+#include "store/base/log.h"
+
+namespace hitfs {
+
+namespace {
+
+class FuseDevice final : public MountedDevice {
+ public:
+  // `device` is a copy of the mount's descriptor: it stays open while the mount is being taken away, so that the
+  // worker still there can end in order.
+  FuseDevice(fs::Mount mount, fs::SlotMemory memory, UniqueFd device)
+      : memory_(std::move(memory)),
+        device_(std::move(device)),
+        mount_(std::move(mount)),
+        stalls_(memory_, device_.get()) {}
+
+  int device() const override { return device_.get(); }
+  int slots() const override { return memory_.descriptor(); }
+  Milliseconds stalled_for() override { return stalls_.stalled_for(); }
+  void blame(Milliseconds limit) override { stalls_.blame(limit); }
+  void worker_replaced() override { stalls_.worker_replaced(); }
+
+  Json describe() const override {
+    auto counts = fs::count_requests(memory_);
+    Json json;
+    json["requests"] = Json::Object{};
+    for (const auto& [operation, count] : counts.by_operation) json["requests"][operation] = count;
+    json["total"] = counts.total;
+    json["failed"] = counts.failed;
+    json["workers"] = counts.workers;
+    json["settled"] = counts.settled;
+    json["resent"] = counts.resent;
+    json["poisoned"] = counts.poisoned;
+    json["parked"] = counts.parked;
+    return json;
+  }
+
+  Status unmount() override { return mount_.unmount(); }
+
+  void abort() override {
+    memory_.fail_all(device_.get());
+    [[maybe_unused]] auto gone = mount_.unmount();
+    mount_.abort();
+    device_.reset();
+  }
+
+ private:
+  fs::SlotMemory memory_;
+  UniqueFd device_;
+  fs::Mount mount_;
+  fs::StallDetector stalls_;
+};
+
+class FuseMounts final : public MountDriver {
+ public:
+  explicit FuseMounts(StorePaths store) : store_(std::move(store)) {}
+
+  Result<std::unique_ptr<MountedDevice>> mount(const MountRequest& request) override {
+    auto memory = fs::SlotMemory::create();
+    if (!memory) return std::move(memory).error();
+    auto mount = fs::Mount::mount({request.mount_point, request.allow_other, request.force});
+    if (!mount) return std::move(mount).error();
+    UniqueFd device(::fcntl(mount->descriptor(), F_DUPFD_CLOEXEC, 3));
+    if (!device) return system_error("duplicate the connection", errno);
+    return std::unique_ptr<MountedDevice>(new FuseDevice(std::move(*mount), std::move(*memory), std::move(device)));
+  }
+
+  Json worker_options(const MountRequest& request) const override {
+    fs::WorkerOptions options;
+    options.store = store_;
+    options.mount_name = request.name;
+    options.layout = request.layout;
+    options.uid = ::geteuid();
+    options.gid = ::getegid();
+    options.lookup_patience = request.lookup_patience;
+    options.mount_point = request.mount_point.string();
+    return options.to_json();
+  }
+
+ private:
+  StorePaths store_;
+};
+
+}  // namespace
+
+std::unique_ptr<MountDriver> make_fuse_mounts(const StorePaths& store) { return std::make_unique<FuseMounts>(store); }
+
+int run_fuse_worker(const Json& options, int fuse_fd, int slots_fd, int ready_fd) {
+  auto worker = fs::WorkerOptions::from_json(options);
+  if (!worker) {
+    constexpr log::Logger kLog{log::Folder::cli};
+    kLog.error("worker-options why=\"{}\"", worker.error().message);
+    return 1;
+  }
+  worker->fuse_fd = fuse_fd;
+  worker->slots_fd = slots_fd;
+  worker->ready_fd = ready_fd;
+  return fs::run_mount_worker(*worker);
+}
+
+}  // namespace hitfs
