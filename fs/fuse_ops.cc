@@ -278,28 +278,28 @@ void on_fsyncdir(fuse_req_t req, fuse_ino_t number, int, fuse_file_info*) {
   filesystem(req).sync_directory(caller(req), number, empty_reply(req, "FSYNCDIR"));
 }
 
-// One reply of READDIR or READDIRPLUS while it is filled. "." and ".." come from here: they stand before the
-// Filesystem's first name, so its offsets go to the kernel plus two.
+// One reply of READDIR or READDIRPLUS while it is filled.
 class DirectoryPage final : public DirectoryFiller {
  public:
   DirectoryPage(fuse_req_t req, size_t size, bool plus)
       : req_(req), plus_(plus), bytes_(std::make_unique_for_overwrite<char[]>(size)), size_(size) {}
 
-  static constexpr uint64_t kDots = 2;
-
   bool add(std::string_view name, const NodeReply& node, uint64_t next_offset) override {
-    if (!add_raw(name, entry_of(node), next_offset + kDots)) return false;
-    if (plus_) numbers_.push_back(node.attributes.number);
+    bool handed_out = plus_ && node.handed_out && name != "." && name != "..";
+    auto entry = entry_of(node);
+    if (!handed_out) entry.ino = 0;  // READDIRPLUS: a name and a type, no node
+    name_.assign(name);
+    char* at = bytes_.get() + used_;
+    size_t left = size_ - used_;
+    auto next = static_cast<off_t>(next_offset);
+    size_t need = plus_ ? fuse_add_direntry_plus(req_, at, left, name_.c_str(), &entry, next)
+                        : fuse_add_direntry(req_, at, left, name_.c_str(), &entry.attr, next);
+    if (need > left) return false;
+    used_ += need;
+    if (handed_out) numbers_.push_back(node.attributes.number);
     return true;
   }
   [[nodiscard]] bool counts_references() const override { return plus_; }
-
-  // The kernel takes no node for these two, so they need no attributes.
-  bool add_dots(Number number, uint64_t offset) {
-    constexpr Number kUnknownParent = 0xffffffff;
-    bool room = offset > 0 || add_raw(".", dot(number), 1);
-    return room && (offset > 1 || add_raw("..", dot(kUnknownParent), 2));
-  }
 
   void send() {
     auto& owner = filesystem(req_);
@@ -308,25 +308,6 @@ class DirectoryPage final : public DirectoryFiller {
   }
 
  private:
-  static fuse_entry_param dot(Number number) {
-    fuse_entry_param entry{};
-    entry.attr.st_ino = number;
-    entry.attr.st_mode = S_IFDIR;
-    return entry;
-  }
-
-  bool add_raw(std::string_view name, const fuse_entry_param& entry, uint64_t offset) {
-    name_.assign(name);
-    auto next = static_cast<off_t>(offset);
-    char* at = bytes_.get() + used_;
-    size_t left = size_ - used_;
-    size_t need = plus_ ? fuse_add_direntry_plus(req_, at, left, name_.c_str(), &entry, next)
-                        : fuse_add_direntry(req_, at, left, name_.c_str(), &entry.attr, next);
-    if (need > left) return false;
-    used_ += need;
-    return true;
-  }
-
   fuse_req_t req_;
   bool plus_;
   std::unique_ptr<char[]> bytes_;
@@ -336,16 +317,11 @@ class DirectoryPage final : public DirectoryFiller {
   std::vector<Number> numbers_;  // handed out by this reply
 };
 
-void read_directory(fuse_req_t req, fuse_ino_t number, size_t size, off_t from, bool plus) {
+void read_directory(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, bool plus) {
   const char* operation = plus ? "READDIRPLUS" : "READDIR";
   auto page = std::make_shared<DirectoryPage>(req, size, plus);
-  auto offset = static_cast<uint64_t>(from);
-  if (offset < DirectoryPage::kDots) {
-    if (!page->add_dots(number, offset)) return page->send();
-    offset = DirectoryPage::kDots;
-  }
   auto send = [page](Ok) { page->send(); };
-  filesystem(req).read_directory(caller(req), number, offset - DirectoryPage::kDots, *page,
+  filesystem(req).read_directory(caller(req), number, static_cast<uint64_t>(offset), *page,
                                  reply<Ok>(req, operation, send));
 }
 

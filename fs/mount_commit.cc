@@ -11,9 +11,16 @@ namespace {
 
 constexpr log::Logger kLog{log::Folder::fs};
 constexpr size_t kPiece = 1 << 20;
+constexpr size_t kLargestDraft = 1ull << 32;
 
 // A commit hashes and copies: a minute, and a second more for every 20 MB.
 Deadline commit_deadline(uint64_t bytes) { return Deadline::after(std::chrono::seconds(60 + bytes / 20'000'000)); }
+
+Status write_draft(const std::filesystem::path& path, const std::string& bytes) {
+  auto file = io::create(path, "draft", {.mode = 0600, .exclusive = false});
+  if (!file) return std::move(file).error();
+  return io::write_all(file->get(), io::as_bytes(bytes), "draft");
+}
 
 }  // namespace
 
@@ -69,20 +76,25 @@ Result<std::shared_ptr<const Draft>> MountFilesystem::draft_of(uint64_t tree, co
   // The layout of this mount changed: what was an entry's name is none any more.
   if (!key)
     return Error{Code::invalid_argument, "its name is no entry's name in layout " + std::string(layout_.name())};
-  auto nodes = frozen_nodes(tree, stop);
-  if (!nodes) return std::move(nodes).error();
-  auto bytes = make_draft(*key, *nodes);
-  if (!bytes) return std::move(bytes).error();
+  auto path = staged_.folder() / draft_name(tree);
   auto draft = std::make_shared<Draft>();
-  draft->bytes = *std::move(bytes);
-  auto view = ManifestView::parse(io::as_bytes(draft->bytes));
+  // A worker before may have handed it over already: then the sizes are those of its draft, whatever is left of the
+  // staged files. A draft that is not whole was not handed over.
+  auto written = io::read_file(path, kLargestDraft);
+  auto view = written ? ManifestView::parse(io::as_bytes(*written)) : Result<ManifestView>(written.error());
+  if (view && view->header().key == *key) {
+    draft->bytes = *std::move(written);
+  } else {
+    auto nodes = frozen_nodes(tree, stop);
+    if (!nodes) return std::move(nodes).error();
+    auto bytes = make_draft(*key, *nodes);
+    if (!bytes) return std::move(bytes).error();
+    draft->bytes = *std::move(bytes);
+    if (auto kept = write_draft(path, draft->bytes); !kept) return std::move(kept).error();
+  }
+  view = ManifestView::parse(io::as_bytes(draft->bytes));
   if (!view) return std::move(view).error();
   draft->view = *view;
-  auto file = io::create(staged_.folder() / draft_name(tree), "draft", {.mode = 0600, .exclusive = false});
-  if (!file) return std::move(file).error();
-  if (auto written = io::write_all(file->get(), io::as_bytes(draft->bytes), "draft"); !written) {
-    return std::move(written).error();
-  }
   state_.lock()->drafts[tree] = draft;
   return std::shared_ptr<const Draft>(draft);
 }
@@ -114,7 +126,8 @@ Result<std::vector<DraftNode>> MountFilesystem::frozen_nodes(uint64_t tree, cons
     if (!info) return std::move(info).error();
     if (!*info) {
       // Empty and never written: the daemon wants a file all the same.
-      if (auto made = staged_.set_times(node.number, node.mtime_ns, std::nullopt); !made) return std::move(made).error();
+      if (auto made = staged_.set_times(node.number, node.mtime_ns, std::nullopt); !made)
+        return std::move(made).error();
       continue;
     }
     node.size = (*info)->size;
@@ -156,7 +169,7 @@ CommitOutcome MountFilesystem::became_entry(uint64_t tree, uint64_t entry_id) {
     for (Number number : frozen.numbers) {
       if (references_.count(number) == 0) state->names.drop_alias(number);
     }
-    if (sequence != 0) state->recent_commits.add(frozen.name, {entry_id, sequence});
+    if (sequence != 0) state->recent_commits.add(frozen.name, sequence);
     state->drafts.erase(tree);
     state->names.touch_root(now_ns());
   }

@@ -34,14 +34,16 @@ Answer<Ok> MountFilesystem::list(Number number, uint64_t offset, DirectoryFiller
   if (!attributes) return attributes.error();
   if (attributes->type != FileType::directory) return FsError::not_directory;
   if (!list_dots(*attributes, offset, filler)) return Ok{};
-  Number directory = state_.lock()->names.canonical(number);
   bool own_is_over = offset > kAfterDotDot && !is_own(offset);
-  if (!own_is_over && !list_own(directory, offset, filler)) return Ok{};
-  if (directory == kRootNumber) {
-    list_entries(offset, filler);
-  } else if (is_committed(directory)) {
-    list_children(directory, offset, filler);
+  if (!own_is_over && !list_own(number, offset, filler)) return Ok{};
+  if (number == kRootNumber) list_entries(offset, filler);
+  Number directory = 0;
+  {
+    // Under the number that it had in staging, a directory is listed as it was there.
+    auto state = state_.lock();
+    if (state->names.frozen_names(number) == nullptr) directory = state->names.canonical(number);
   }
+  if (is_committed(directory)) list_children(directory, offset, filler);
   return Ok{};
 }
 
@@ -92,36 +94,47 @@ bool MountFilesystem::fill(const ListedNames& names, bool in_root, DirectoryFill
   return true;
 }
 
-bool MountFilesystem::list_own(Number directory, uint64_t offset, DirectoryFiller& filler) {
+bool MountFilesystem::list_own(Number number, uint64_t offset, DirectoryFiller& filler) {
   uint64_t before = is_own(offset) ? offset ^ kOwn : 0;
   while (true) {
-    auto page = own_page(directory, before);
+    auto page = own_page(number, before);
     if (page.empty()) return true;
     before = page.back().next_offset ^ kOwn;
-    // The last one only says where the next page begins.
-    page.erase(std::remove_if(page.begin(), page.end(), [](const auto& listed) { return listed.name.empty(); }),
-               page.end());
-    for (auto& listed : page) {
-      if (!is_committed(listed.number)) continue;
-      auto entry = committed_.entry_at(listed.number);
-      if (!entry) continue;
-      listed.entry_id = entry->id;
-      if (!listed.handed_out) listed.type = entry->kind == EntryKind::file ? FileType::file : FileType::directory;
-    }
-    if (!fill(page, directory == kRootNumber, filler)) return false;
+    std::erase_if(page, [&](ListedName& listed) { return listed.name.empty() || !resolve(number, listed); });
+    if (!fill(page, number == kRootNumber, filler)) return false;
   }
 }
 
-// The next names of this mount in a directory, newest first: those that it gave, in a frozen directory also those of
-// the tree, and in the root those that became entries a moment ago. Left out names have an empty name.
-MountFilesystem::ListedNames MountFilesystem::own_page(Number directory, uint64_t before) {
+// Fills in what the store knows of a name; false when it is gone.
+bool MountFilesystem::resolve(Number directory, ListedName& listed) {
+  if (!listed.resolve && !is_committed(listed.number)) return true;
+  if (!listed.resolve) {
+    auto node = committed_.node(listed.number);
+    if (!node) return false;
+    listed.entry_id = node->entry.id;
+    listed.type = node->record().type;
+    return true;
+  }
+  auto found = existing(directory, listed.name);
+  if (!found || !found->exists()) return false;
+  listed.number = found->number;
+  listed.type = found->type;
+  listed.entry_id = found->entry_id;
+  return true;
+}
+
+// The next names of this mount in a directory, newest first: those that it gave, those of a frozen tree, and in the
+// root those that became entries a moment ago. Names to be left out are empty: they only say where the listing goes on.
+MountFilesystem::ListedNames MountFilesystem::own_page(Number number, uint64_t before) {
   ListedNames page;
   auto state = state_.lock();
   const auto& tree = state->names;
+  Number directory = tree.canonical(number);
+  auto kept = tree.frozen_names(number);
   const auto* own = tree.own_names(directory);
   const auto* node = tree.node(directory);
-  const Names* frozen = node != nullptr && node->tree != 0 ? &node->children : nullptr;
-  const Names* recent = directory == kRootNumber ? &state->recent_commits.names() : nullptr;
+  const Names* frozen = node != nullptr && node->tree != 0 ? &node->children : kept.get();
+  const Names* recent = number == kRootNumber ? &state->recent_commits.names() : nullptr;
   while (page.size() < kPage) {
     std::optional<Names::Listed> next;
     const Names* from = nullptr;
@@ -136,11 +149,11 @@ MountFilesystem::ListedNames MountFilesystem::own_page(Number directory, uint64_
     ListedName listed{std::string(next->name), next->link.number};
     listed.next_offset = before | kOwn;
     listed.handed_out = from != recent;
+    listed.resolve = from == recent || (from == frozen && kept != nullptr);
     if (const auto* child = tree.node(listed.number)) listed.type = child->type;
     bool shadowed = from != own && own != nullptr && own->find(listed.name);
-    const auto* whiteout = from == recent ? tree.whiteout(listed.name) : nullptr;
-    if (shadowed || tree.is_hidden(directory, listed.name) || whiteout != nullptr) listed.name.clear();
-    if (from == recent && state->retired.contains(listed.number)) listed.name.clear();
+    bool hidden = from == frozen && tree.is_hidden(directory, listed.name);
+    if (shadowed || hidden) listed.name.clear();
     page.push_back(std::move(listed));
   }
   return page;
@@ -192,7 +205,8 @@ bool MountFilesystem::list_entries(uint64_t offset, DirectoryFiller& filler) {
         const auto& name = entry.key.name;
         const auto* whiteout = tree.whiteout(name);
         bool hidden = whiteout != nullptr && (whiteout->tree != 0 || entry.id <= whiteout->entry_id);
-        if (hidden || tree.own_names(kRootNumber)->find(name) || state->recent_commits.shows(name, entry.id)) continue;
+        bool listed_before = tree.own_names(kRootNumber)->find(name) || state->recent_commits.names().find(name);
+        if (hidden || listed_before) continue;
         auto type = entry.kind == EntryKind::file ? FileType::file : FileType::directory;
         names.push_back({name, entry.id, type, entry.id, false, entry.id});
         state->bookmarks.add(entry.id, name);

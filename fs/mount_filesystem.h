@@ -92,6 +92,7 @@ class MountFilesystem final : public Filesystem {
   // mount_start.cc
   Status replay();
   Status begin_session();
+  void sweep();
   void complete_missed_markers(Log& log);
   void collect_unreferenced();
 
@@ -179,12 +180,14 @@ class MountFilesystem final : public Filesystem {
     uint64_t entry_id = 0;     // of a committed number
     bool handed_out = true;    // as in NodeReply
     uint64_t next_offset = 0;  // the listing goes on after this name with it
+    bool resolve = false;      // by its name: it is an entry's meanwhile
   };
   using ListedNames = std::vector<ListedName>;
   Answer<Ok> list(Number number, uint64_t offset, DirectoryFiller& filler);
   bool list_dots(const Attributes& directory, uint64_t offset, DirectoryFiller& filler);
-  bool list_own(Number directory, uint64_t offset, DirectoryFiller& filler);
-  ListedNames own_page(Number directory, uint64_t before);
+  bool list_own(Number number, uint64_t offset, DirectoryFiller& filler);
+  ListedNames own_page(Number number, uint64_t before);
+  bool resolve(Number directory, ListedName& listed);
   bool list_children(Number directory, uint64_t offset, DirectoryFiller& filler);
   bool list_entries(uint64_t offset, DirectoryFiller& filler);
   bool fill(const ListedNames& names, bool in_root, DirectoryFiller& filler);

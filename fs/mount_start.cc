@@ -56,9 +56,7 @@ Status MountFilesystem::start() {
   if (auto replayed = replay(); !replayed) return replayed;
   if (auto begun = begin_session(); !begun) return begun;
   collect_unreferenced();
-  if (auto swept = staged_.sweep(state_.lock()->names.data_numbers()); !swept) {
-    kLog.warn("staging sweep mount={} error={}", options_.mount_name, swept.error().message);
-  }
+  sweep();
   auto log = log_.lock();
   compact_when_worthwhile(log);
   tasks_ = std::make_unique<TaskQueue>(1);
@@ -78,6 +76,19 @@ Status MountFilesystem::start() {
   for (const auto& [id, name] : trees) commits_->add(id, name);
   complete_missed_markers(log);
   return Ok{};
+}
+
+void MountFilesystem::sweep() {
+  std::unordered_set<Number> numbers;
+  std::set<std::string> drafts;
+  {
+    auto state = state_.lock();
+    numbers = state->names.data_numbers();
+    for (const auto& [id, tree] : state->names.trees()) drafts.insert(draft_name(id));
+  }
+  if (auto swept = staged_.sweep(numbers, drafts); !swept) {
+    kLog.warn("staging sweep mount={} error={}", options_.mount_name, swept.error().message);
+  }
 }
 
 Status MountFilesystem::replay() {
@@ -100,6 +111,7 @@ Status MountFilesystem::begin_session() {
     auto state = state_.lock();
     record.number = state->names.next_number();
     record.tree = state->names.next_sequence();
+    record.other_parent = state->names.next_tree();
     state->names.touch_root(now_ns());
   }
   auto begun = change(log, record);

@@ -30,39 +30,22 @@ struct RetiredEntry {
   Milliseconds pause{5000};
 };
 
-// A name that became an entry a moment ago: listings go on showing it at its old place, else a listing that began
-// before would show it again among the entries.
-struct RecentCommit {
-  uint64_t entry_id = 0;
-  uint64_t sequence = 0;
-};
-
-// Names of the last commits; bounded.
+// Names that became entries a moment ago: listings go on showing them at their old place, else a listing that began
+// before would show them again among the entries. Bounded.
 class RecentCommits {
  public:
-  void add(const std::string& name, RecentCommit commit) {
-    if (auto old = by_name_.find(name); old != by_name_.end()) names_.unlink(name);
-    by_name_[name] = commit;
-    names_.link(name, {commit.entry_id, commit.sequence});
-    order_.push_back({name, commit.sequence});
-    while (order_.size() > kMost) {
-      auto [oldest, sequence] = std::move(order_.front());
-      order_.pop_front();
-      if (auto found = by_name_.find(oldest); found != by_name_.end() && found->second.sequence == sequence) {
-        by_name_.erase(found);
-        names_.unlink(oldest);
-      }
-    }
-  }
-  [[nodiscard]] bool shows(const std::string& name, uint64_t entry_id) const {
-    auto found = by_name_.find(name);
-    return found != by_name_.end() && found->second.entry_id == entry_id;
+  void add(const std::string& name, uint64_t sequence) {
+    names_.link(name, {0, sequence});
+    order_.emplace_back(name, sequence);
+    if (order_.size() <= kMost) return;
+    auto link = names_.find(order_.front().first);
+    if (link && link->sequence == order_.front().second) names_.unlink(order_.front().first);
+    order_.pop_front();
   }
   [[nodiscard]] const Names& names() const { return names_; }
 
  private:
   static constexpr size_t kMost = 4096;
-  std::unordered_map<std::string, RecentCommit> by_name_;
   Names names_;
   std::deque<std::pair<std::string, uint64_t>> order_;
 };

@@ -30,7 +30,7 @@ void NameTree::apply(const NameRecord& record) {
       break;
     case NameOp::whiteout: whiteouts_[record.name] = {record.value, record.tree}; break;
     case NameOp::alias:
-      aliases_[record.number] = {record.value, record.other_parent};
+      aliases_[record.number] = {record.value, record.other_parent, nullptr};
       ++alias_counts_[record.other_parent];
       break;
     case NameOp::done: break;
@@ -42,6 +42,7 @@ void NameTree::apply(const NameRecord& record) {
 void NameTree::begin_session(const NameRecord& record) {
   next_number_ = std::max(next_number_, record.number);
   next_sequence_ = std::max(next_sequence_, record.tree);
+  next_tree_ = std::max(next_tree_, record.other_parent);
   bool same_mount = record.value != 0 && record.value == connection_;
   connection_ = record.value;
   if (!same_mount) {
@@ -158,21 +159,25 @@ void NameTree::orphan_below(const Names& names) {
   }
 }
 
+// A tree that loses its name at the top before it is an entry: when it is one, that is not shown here.
+void NameTree::hide_pending(Number directory, std::string_view name) {
+  auto link = canonical(directory) == kRootNumber ? root_.find(name) : std::nullopt;
+  auto* node = link ? find(link->number) : nullptr;
+  if (node != nullptr && node->tree != 0) whiteouts_[std::string(name)].tree = node->tree;
+}
+
 void NameTree::remove(const NameRecord& record) {
   auto* names = names_for_change(record.parent);
   if (names == nullptr) return;
-  if (auto link = names->find(record.name)) {
-    auto* node = find(link->number);
-    bool pending = canonical(record.parent) == kRootNumber && node != nullptr && node->tree != 0;
-    if (pending) whiteouts_[record.name].tree = node->tree;
-    detach(link->number);
-  }
+  hide_pending(record.parent, record.name);
+  if (auto link = names->find(record.name)) detach(link->number);
   unlink(record.parent, record.name, record.time_ns);
   if (record.value != 0) whiteouts_[record.name].entry_id = record.value;
 }
 
 void NameTree::rename(const NameRecord& record) {
   unlink(record.parent, record.name, record.time_ns);
+  if (record.tree == 0) hide_pending(record.other_parent, record.other_name);
   link(record.other_parent, record.other_name, record.number, 0, record.time_ns);
   if (record.value != 0) whiteouts_[record.other_name].entry_id = record.value;
   if (record.tree != 0) freeze(record.number, record.tree, record.other_name);
@@ -242,8 +247,9 @@ void NameTree::become_entry(uint64_t tree, uint64_t entry_id) {
   for (size_t position = 0; position < frozen.numbers.size(); ++position) {
     Number number = frozen.numbers[position];
     Number committed = entry_id + position;
-    nodes_.erase(number);
-    aliases_[number] = {committed, entry_id};
+    auto node = nodes_.extract(number);
+    auto children = std::make_shared<const Names>(std::move(node.mapped().children));
+    aliases_[number] = {committed, entry_id, children->empty() ? nullptr : std::move(children)};
     if (auto changed = overlays_.extract(number)) {
       changed.key() = committed;
       overlays_.insert(std::move(changed));

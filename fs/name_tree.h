@@ -4,6 +4,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -65,6 +66,7 @@ struct Whiteout {
 struct Alias {
   Number target = 0;
   uint64_t entry_id = 0;
+  std::shared_ptr<const Names> children;  // of a directory: a listing that began before goes on with their sequence
 };
 
 // All names of one mount, as a pure function of the records of names.log: apply() is the only way to change it, live
@@ -117,6 +119,8 @@ class NameTree {
   [[nodiscard]] const std::unordered_map<Number, Alias>& aliases() const { return aliases_; }
   [[nodiscard]] bool has_alias_into(uint64_t entry_id) const { return alias_counts_.contains(entry_id); }
   void drop_alias(Number number);
+  // The names that the directory `number` had when it was frozen, if that is how the kernel knows it; else null.
+  [[nodiscard]] std::shared_ptr<const Names> frozen_names(Number number) const;
 
   // Nodes without a name that are in no tree: they go when the kernel lets go.
   [[nodiscard]] const std::unordered_set<Number>& orphans() const { return orphans_; }
@@ -143,6 +147,7 @@ class NameTree {
   [[nodiscard]] const std::string& boot_id() const { return boot_id_; }
   [[nodiscard]] Number next_number() const { return next_number_; }
   [[nodiscard]] uint64_t next_sequence() const { return next_sequence_; }
+  [[nodiscard]] uint64_t next_tree() const { return next_tree_; }
 
  private:
   using Emit = std::function<void(const NameRecord&)>;
@@ -152,6 +157,7 @@ class NameTree {
   void unlink(Number directory, std::string_view name, int64_t time_ns);
   void detach(Number number);
   void orphan_below(const Names& names);
+  void hide_pending(Number directory, std::string_view name);
   void remove(const NameRecord& record);
   void rename(const NameRecord& record);
   void change_attributes(const NameRecord& record);

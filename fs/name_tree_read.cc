@@ -67,6 +67,11 @@ void NameTree::drop_orphan(Number number) {
   if (orphans_.erase(number) != 0) nodes_.erase(number);
 }
 
+std::shared_ptr<const Names> NameTree::frozen_names(Number number) const {
+  auto found = aliases_.find(number);
+  return found == aliases_.end() ? nullptr : found->second.children;
+}
+
 std::unordered_set<Number> NameTree::data_numbers() const {
   std::unordered_set<Number> numbers;
   for (const auto& [number, node] : nodes_) {
@@ -91,7 +96,12 @@ size_t NameTree::live_records() const {
 }
 
 void NameTree::snapshot(const Emit& emit) const {
-  emit({.op = NameOp::session, .number = next_number_, .value = connection_, .tree = next_sequence_, .name = boot_id_});
+  emit({.op = NameOp::session,
+        .number = next_number_,
+        .other_parent = next_tree_,
+        .value = connection_,
+        .tree = next_sequence_,
+        .name = boot_id_});
   for (uint64_t unique : done_order_) emit({.op = NameOp::done, .unique = unique, .number = done_.at(unique)});
   emit_names(kRootNumber, root_, false, emit);
   for (Number number : orphans_) emit_node(number, *node(number), 0, "", 0, emit);

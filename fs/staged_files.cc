@@ -142,12 +142,12 @@ Status StagedFiles::remove(Number number) {
   return done;
 }
 
-Status StagedFiles::sweep(const std::unordered_set<Number>& keep) {
+Status StagedFiles::sweep(const std::unordered_set<Number>& keep, const std::set<std::string>& keep_names) {
   std::error_code failure;
   std::vector<std::filesystem::path> leftovers;
   for (std::filesystem::directory_iterator it(folder_, failure), end; !failure && it != end; it.increment(failure)) {
     auto name = it->path().filename().string();
-    if (name.starts_with("names.log")) continue;
+    if (name.starts_with("names.log") || keep_names.contains(name)) continue;
     auto number = number_of(name);
     if (!number || !keep.contains(*number)) leftovers.push_back(it->path());
   }

@@ -6,6 +6,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -44,8 +45,8 @@ class StagedFiles {
 
   // A missing file is fine.
   Status remove(Number number);
-  // Removes every staged file that is not in `keep`, and other leftovers.
-  Status sweep(const std::unordered_set<Number>& keep);
+  // Removes every staged file that is not in `keep`, and other leftovers than those in `keep_names`.
+  Status sweep(const std::unordered_set<Number>& keep, const std::set<std::string>& keep_names);
 
   [[nodiscard]] std::filesystem::path path(Number number) const { return folder_ / std::to_string(number); }
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }

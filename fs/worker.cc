@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <csignal>
 #include <exception>
+#include <thread>
 
 #include "fs/crash_blame.h"
 #include "fs/daemon_link.h"
@@ -23,8 +24,12 @@ namespace hitfs::fs {
 namespace {
 
 constexpr log::Logger kLog{log::Folder::fs};
-constexpr Milliseconds kQuiet{2000};       // for requests that run at SIGTERM
-constexpr Milliseconds kLastReport{1000};  // for the daemon at SIGTERM
+// The supervisor waits 10 s for an orderly end. What is not handed over by then waits in staging for the next mount of
+// this name.
+constexpr Milliseconds kHandOver{6000};
+constexpr Milliseconds kQuiet{2000};       // for requests that run at the end
+constexpr Milliseconds kLastReport{1000};  // for the daemon
+constexpr Milliseconds kLook{10};
 
 // SIGTERM comes through a descriptor, to this thread; the rest would only disturb: a Ctrl-C in the terminal is meant
 // for the build, and a write to a pipe that is gone is an error like any other.
@@ -65,6 +70,12 @@ End wait_for_end(int gone_fd, int signal_fd) {
   while (::poll(events.data(), events.size(), -1) < 0 && errno == EINTR) {
   }
   return (events[0].revents & POLLIN) != 0 ? End::unmounted : End::terminated;
+}
+
+// Waits until the daemon has what programs finished in this mount. Requests are served meanwhile.
+void hand_over(const Filesystem& filesystem, const Deadline& until) {
+  while (filesystem.uncommitted() > 0 && !until.passed()) std::this_thread::sleep_for(kLook);
+  if (size_t left = filesystem.uncommitted(); left > 0) kLog.warn("left_in_staging entries={}", left);
 }
 
 FilesystemOptions filesystem_options(const WorkerOptions& options) {
@@ -108,6 +119,7 @@ Status serve(const WorkerOptions& options) {
   tell_ready(options.ready_fd);
 
   auto end = wait_for_end((*server)->gone_fd(), signals->get());
+  hand_over(**filesystem, Deadline::after(kHandOver));
   if (end == End::terminated) (*server)->quiesce(Deadline::after(kQuiet));
   link.report(Deadline::after(kLastReport));
   kLog.info("mount_left path={} unmounted={}", options.mount_point, end == End::unmounted);

@@ -164,6 +164,7 @@ Status CommitLane::change_rows(Batch& batch) {
     index_.restore(std::move(before));
     return done;
   }
+  if (changed) index_.note_committed();
   emptied_.clear();
   for (auto& item : index_.take_trash()) trash_.push_back(item);
   if (durable) empty_trash();

@@ -63,7 +63,7 @@ class DiskEntryStore final : public EntryStore {
 };
 
 DiskEntryStore::~DiskEntryStore() {
-  if (!parts_.lane || parts_.unflushed.lock()->empty()) return;
+  if (!parts_.lane || parts_.unflushed_commits == 0) return;
   if (auto flushed = flush_store(parts_); !flushed) kLog.warn("flush error=\"{}\"", flushed.error().message);
 }
 
@@ -77,7 +77,9 @@ Status DiskEntryStore::open_parts(const StorePaths& paths, const Options& option
   if (!opened) return std::move(opened).error();
   parts_.index = std::move(opened->index);
   parts_.numbers = std::move(opened->numbers);
-  auto publish = [this](const Index& index) { *parts_.published.lock() = {index.counters(), index.epochs()}; };
+  auto publish = [this](const Index& index) {
+    *parts_.published.lock() = {index.counters(), index.epochs(), index.durable_transactions()};
+  };
   publish(*parts_.index);
   parts_.lane = std::make_unique<CommitLane>(*parts_.index, paths, publish);
 
@@ -151,6 +153,7 @@ Status DiskEntryStore::release(uint64_t entry_id) {
   if (!done) return in_context("release", std::move(done).error());
   if (!*done) return Ok{};
   auto swept = sweep_blobs(parts_);
+  remove_intake_names(parts_);
   reader_->forget_freed();
   return swept;
 }

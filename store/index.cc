@@ -108,6 +108,11 @@ Status Index::load(const std::string& boot_id) {
   return transaction->commit("index open");
 }
 
+void Index::note_committed() {
+  ++transactions_;
+  if (durable_) durable_transactions_ = transactions_;
+}
+
 Status Index::set_durable(bool durable) {
   if (durable == durable_) return Ok{};
   auto set = database_->execute(durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
@@ -163,6 +168,7 @@ Status Index::mark_retired(const EntryRow& row) {
 
 Status Index::remove_retired(const EntryRow& row) {
   auto done = database_->run("DELETE FROM entries WHERE id = ?1 AND state = 1", {number(row.entry.id)});
+  if (done) done = database_->run("DELETE FROM manifests WHERE entry_id = ?1", {number(row.entry.id)});
   if (!done) return done;
   reduce(counters_.retired_entries, 1);
   reduce(counters_.retired_bytes, row.frees_bytes);
@@ -195,6 +201,13 @@ Result<uint64_t> Index::end_of_numbers() {
   if (!packs) return std::move(packs).error();
   return static_cast<uint64_t>(std::max(*entries, *packs));
 }
+
+Status Index::keep_manifest(uint64_t id, uint64_t epoch, std::string_view bytes) {
+  return database_->run("INSERT INTO manifests(entry_id, epoch, bytes) VALUES(?1, ?2, ?3)",
+                        {number(id), number(epoch), io::as_bytes(bytes)});
+}
+
+Result<std::string> Index::kept_manifest(uint64_t id) { return read_kept_manifest(*database_, id); }
 
 Status Index::add_trash(TrashItem item) {
   auto query = database_->query(
@@ -233,10 +246,14 @@ Status Index::remove_trash(const std::vector<int64_t>& rows) {
 
 Status Index::note_flushed() {
   epochs_.flushed = epochs_.current++;
-  return save_epochs();
+  // Of what is suspect, until it was checked.
+  auto cut = database_->run("DELETE FROM manifests WHERE epoch > ?1", {number(epochs_.suspect_upto)});
+  return cut ? save_epochs() : cut;
 }
 
 Status Index::clear_suspects() {
+  auto cut = database_->run("DELETE FROM manifests WHERE epoch <= ?1", {number(epochs_.suspect_upto)});
+  if (!cut) return cut;
   epochs_.suspect_after = epochs_.suspect_upto = 0;
   return save_epochs();
 }

@@ -40,6 +40,11 @@ class Index {
   [[nodiscard]] uint64_t generation() const { return generation_; }
   [[nodiscard]] bool trusted(uint64_t epoch) const { return epochs_.trusted(epoch, epochs_.boot); }
 
+  // Transactions of this process so far, and how many of them are on disk: a durable one takes all before it along.
+  [[nodiscard]] uint64_t transactions() const { return transactions_; }
+  [[nodiscard]] uint64_t durable_transactions() const { return durable_transactions_; }
+  void note_committed();
+
   // Commits of this process are as durable as that: FULL waits for the disk, NORMAL may lose the last ones in a power
   // cut, but never consistency.
   Status set_durable(bool durable);
@@ -56,6 +61,12 @@ class Index {
   Status set_epoch(uint64_t id, uint64_t epoch);
   // One past the highest number in use; Numbers starts there when its own file is lost.
   Result<uint64_t> end_of_numbers();
+
+  // A copy of a manifest whose file is not on disk yet: kept until a flush, so that a power cut never leaves a row
+  // whose blobs nobody knows.
+  Status keep_manifest(uint64_t id, uint64_t epoch, std::string_view bytes);
+  // "" when none is kept.
+  Result<std::string> kept_manifest(uint64_t id);
 
   Status add_trash(TrashItem item);
   Result<std::vector<TrashItem>> all_trash();
@@ -89,6 +100,8 @@ class Index {
   Epochs epochs_;
   uint64_t generation_ = 0;
   bool durable_ = true;
+  uint64_t transactions_ = 0;
+  uint64_t durable_transactions_ = 0;
   std::vector<TrashItem> trash_;
 };
 

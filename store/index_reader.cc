@@ -180,6 +180,10 @@ Result<Epochs> IndexReader::epochs() {
   });
 }
 
+Result<std::string> IndexReader::kept_manifest(uint64_t id) {
+  return with_connection([&](sqlite::Database& database) { return read_kept_manifest(database, id); });
+}
+
 Result<std::vector<std::string>> IndexReader::check() {
   return with_connection([&](sqlite::Database& database) -> Result<std::vector<std::string>> {
     auto query = database.query("PRAGMA quick_check(20)");

@@ -41,6 +41,8 @@ class IndexReader {
   // Rows in the order of their hashes, above `after`.
   Result<std::vector<BlobRow>> blobs_after(const std::optional<Digest>& after, size_t limit);
   Result<Epochs> epochs();
+  // "" when none is kept.
+  Result<std::string> kept_manifest(uint64_t id);
   // SQLite's own check of the file; a line per finding, none when it is sound. Reads the whole file.
   Result<std::vector<std::string>> check();
 

@@ -28,6 +28,7 @@ CREATE TABLE blobs(
 CREATE INDEX blobs_unreferenced ON blobs(digest) WHERE refs = 0;
 CREATE TABLE packs(id INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, live INTEGER NOT NULL);
 CREATE TABLE trash(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, number INTEGER NOT NULL, digest BLOB);
+CREATE TABLE manifests(entry_id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, bytes BLOB NOT NULL);
 CREATE TABLE pushes(
   id INTEGER PRIMARY KEY, entry_id INTEGER NOT NULL, remote TEXT NOT NULL, bytes INTEGER NOT NULL,
   parked INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, not_before_ms INTEGER NOT NULL DEFAULT 0,
@@ -100,6 +101,13 @@ BlobRow blob_row(const sqlite::Query& query) {
 Epochs epochs_row(const sqlite::Query& query) {
   return {query.unsigned_integer(0), query.unsigned_integer(1), query.unsigned_integer(2), query.unsigned_integer(3),
           query.text(4)};
+}
+
+Result<std::string> read_kept_manifest(sqlite::Database& database, uint64_t id) {
+  auto query = database.query("SELECT bytes FROM manifests WHERE entry_id = ?1", {sqlite::number(id)});
+  auto row = query.next();
+  if (!row) return std::move(row).error();
+  return *row ? query.text(0) : std::string();
 }
 
 bool Epochs::trusted(uint64_t epoch, std::string_view boot_now) const {

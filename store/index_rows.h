@@ -87,6 +87,9 @@ struct Counters {
   bool operator==(const Counters&) const = default;
 };
 
+// The copy that the table `manifests` keeps of a manifest that is not flushed; "" when there is none.
+Result<std::string> read_kept_manifest(sqlite::Database& database, uint64_t id);
+
 // The boot id of the running kernel (/proc/sys/kernel/random/boot_id); "" when it cannot be read.
 [[nodiscard]] std::string current_boot_id();
 

@@ -18,7 +18,8 @@ namespace {
 
 constexpr log::Logger kLog{log::Folder::store};
 
-// Commits that may wait for a flush before one is made: bounds the names in intakes/, which the next open reads.
+// Commits that may wait for a flush before one is made: bounds the names in intakes/, which the next open reads, and
+// the manifests that the index keeps.
 constexpr size_t kUnflushedAtMost = 1000;
 
 }  // namespace
@@ -46,6 +47,7 @@ struct Intake::CommitWork {
   std::vector<std::filesystem::path> placed;  // names in the store that were not there before
   RetiredRows retired;
   uint64_t epoch = kDurable;
+  uint64_t transaction = 0;  // which carried it
 };
 
 namespace {
@@ -224,15 +226,11 @@ Result<bool> Intake::carry_out(CommitWork& work) {
   }
   if (!done || !*done || work.options.durable) {
     remove_names();
+    remove_intake_names(parts_);
     return done;
   }
-  size_t waiting = 0;
-  {
-    auto unflushed = parts_.unflushed.lock();
-    unflushed->push_back({work.epoch, std::exchange(names_, {})});
-    waiting = unflushed->size();
-  }
-  if (waiting >= kUnflushedAtMost) {
+  parts_.intake_names.lock()->push_back({work.transaction, std::exchange(names_, {})});
+  if (++parts_.unflushed_commits >= kUnflushedAtMost) {
     if (auto flushed = flush_store(parts_); !flushed) kLog.warn("flush error=\"{}\"", flushed.error().message);
   }
   return done;
@@ -296,6 +294,7 @@ Status Intake::place_name(CommitWork& work, const std::filesystem::path& from, c
 
 Result<bool> Intake::change_rows(CommitWork& work, Index& index) {
   work.epoch = work.options.durable ? kDurable : index.epochs().current;
+  work.transaction = index.transactions() + 1;
   return work.rows(index);
 }
 
@@ -333,6 +332,11 @@ Result<CommitResult> Intake::insert_entry(CommitWork& work, Index& index) {
   }
   work.row.epoch = work.epoch;
   if (auto inserted = index.insert(work.row); !inserted) return std::move(inserted).error();
+  if (work.epoch != kDurable) {
+    if (auto kept = index.keep_manifest(work.row.entry.id, work.epoch, work.manifest); !kept) {
+      return std::move(kept).error();
+    }
+  }
   auto queued = PushTable(index).add(work.row.entry, work.options.push_to, parts_.clock->unix_ms());
   if (!queued) return std::move(queued).error();
   return CommitResult::committed;

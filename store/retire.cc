@@ -1,5 +1,6 @@
 #include "store/retire.h"
 
+#include "store/base/io.h"
 #include "store/base/log.h"
 #include "store/blob_table.h"
 #include "store/manifest.h"
@@ -13,11 +14,23 @@ constexpr log::Logger kLog{log::Folder::store};
 
 }  // namespace
 
-Result<std::vector<Digest>> referred_blobs(const StoreParts& parts, const EntryRow& row) {
-  auto manifest = MappedManifest::open(parts.paths.manifest(row.entry.id).string());
-  if (!manifest) return Error{Code::corrupt, manifest.error().message};
-  auto blobs = blobs_of((*manifest)->view());
-  if (row.derived_in && row.entry.artifact) blobs.push_back(*row.entry.artifact);
+namespace {
+
+Result<std::vector<Digest>> manifest_blobs(const StoreParts& parts, Index& index, uint64_t id) {
+  auto manifest = MappedManifest::open(parts.paths.manifest(id).string());
+  if (manifest) return blobs_of((*manifest)->view());
+  auto kept = index.kept_manifest(id);
+  if (!kept) return std::move(kept).error();
+  auto view = ManifestView::parse(io::as_bytes(*kept));
+  if (!view) return Error{Code::corrupt, manifest.error().message};
+  return blobs_of(*view);
+}
+
+}  // namespace
+
+Result<std::vector<Digest>> referred_blobs(const StoreParts& parts, Index& index, const EntryRow& row) {
+  auto blobs = manifest_blobs(parts, index, row.entry.id);
+  if (blobs && row.derived_in && row.entry.artifact) blobs->push_back(*row.entry.artifact);
   return blobs;
 }
 
@@ -27,7 +40,7 @@ Result<EntryRow> retire_row(StoreParts& parts, Index& index, EntryRow row) {
   row.frees_bytes = row.manifest_bytes;
   row.frees_files = 1;
   // A manifest that cannot be read frees nothing but itself.
-  if (auto blobs = referred_blobs(parts, row)) {
+  if (auto blobs = referred_blobs(parts, index, row)) {
     auto room = BlobTable(index).exclusive(*blobs);
     if (!room) return std::move(room).error();
     row.frees_bytes += room->bytes;
@@ -40,7 +53,7 @@ Result<EntryRow> retire_row(StoreParts& parts, Index& index, EntryRow row) {
 
 Status release_row(StoreParts& parts, Index& index, const EntryRow& row) {
   BlobTable table(index);
-  auto blobs = referred_blobs(parts, row);
+  auto blobs = referred_blobs(parts, index, row);
   if (!blobs) {
     // Its blobs keep a reference too many: room that is lost until references are counted again, never wrong bytes.
     kLog.error("release entry={} key={} error=\"{}\"", row.entry.id, row.entry.key.text(), blobs.error().message);

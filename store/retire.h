@@ -14,9 +14,9 @@ namespace hitfs {
 // now.
 Result<EntryRow> retire_row(StoreParts& parts, Index& index, EntryRow row);
 
-// The blobs that a row refers to: those of its manifest and a derived artifact. `corrupt` when the manifest cannot be
-// read.
-Result<std::vector<Digest>> referred_blobs(const StoreParts& parts, const EntryRow& row);
+// The blobs that a row refers to: those of its manifest, or of the copy that is kept of it, and a derived artifact.
+// `corrupt` when there is neither.
+Result<std::vector<Digest>> referred_blobs(const StoreParts& parts, Index& index, const EntryRow& row);
 
 // Removes a retired row; its blobs are to be swept afterwards.
 Status release_row(StoreParts& parts, Index& index, const EntryRow& row);

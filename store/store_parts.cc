@@ -1,5 +1,8 @@
 #include "store/store_parts.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "store/base/io.h"
 #include "store/base/log.h"
 #include "store/blob_table.h"
@@ -33,19 +36,21 @@ Status sweep_blobs(StoreParts& parts) {
   return Ok{};
 }
 
-void remove_flushed_names(StoreParts& parts) {
-  uint64_t flushed = parts.published.lock()->epochs.flushed;
-  std::vector<StoreParts::Unflushed> done;
+void remove_intake_names(StoreParts& parts) {
+  uint64_t durable = parts.published.lock()->durable_transactions;
+  std::vector<StoreParts::IntakeNames> done;
   {
-    auto unflushed = parts.unflushed.lock();
-    std::vector<StoreParts::Unflushed> left;
-    for (auto& one : *unflushed) (one.epoch <= flushed ? done : left).push_back(std::move(one));
-    *unflushed = std::move(left);
+    auto all = parts.intake_names.lock();
+    auto first_done =
+        std::partition(all->begin(), all->end(), [&](const auto& one) { return one.transaction > durable; });
+    std::move(first_done, all->end(), std::back_inserter(done));
+    all->erase(first_done, all->end());
   }
   for (const auto& one : done) {
     for (const auto& name : one.names) {
       auto gone = io::unlink(name, "intake");
-      if (!gone) kLog.debug("unlink error=\"{}\"", gone.error().message);
+      // What stays is removed at the next open.
+      if (!gone && gone.error().code != Code::not_found) kLog.warn("unlink error=\"{}\"", gone.error().message);
     }
   }
 }
@@ -54,9 +59,10 @@ Status flush_store(StoreParts& parts) {
   Change change;
   change.durable = true;
   change.sync_all = true;
+  parts.unflushed_commits = 0;
   auto done = parts.lane->run(change);
   if (!done) return std::move(done).error();
-  remove_flushed_names(parts);
+  remove_intake_names(parts);
   return Ok{};
 }
 

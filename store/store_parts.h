@@ -36,15 +36,18 @@ struct StoreParts {
   struct Published {
     Counters counters;
     Epochs epochs;
+    uint64_t durable_transactions = 0;
   };
   Guarded<Published> published;
 
-  // Names in intakes/ that stay until the epoch of their commit is flushed.
-  struct Unflushed {
-    uint64_t epoch;
+  // Names in intakes/ that stay until the rows of their commit are on disk.
+  struct IntakeNames {
+    uint64_t transaction;
     std::vector<std::filesystem::path> names;
   };
-  Guarded<std::vector<Unflushed>> unflushed;
+  Guarded<std::vector<IntakeNames>> intake_names;
+  // Commits since the last flush that were not durable.
+  std::atomic<size_t> unflushed_commits = 0;
 
   std::atomic<uint64_t> next_intake = 0;
 };
@@ -52,8 +55,8 @@ struct StoreParts {
 // Frees what no entry names and no intake holds, in several transactions so that each stays small.
 Status sweep_blobs(StoreParts& parts);
 
-// Removes the names in intakes/ whose commits are on disk by now.
-void remove_flushed_names(StoreParts& parts);
+// Removes the names in intakes/ of commits whose rows are on disk by now.
+void remove_intake_names(StoreParts& parts);
 
 // Makes everything committed so far durable.
 Status flush_store(StoreParts& parts);

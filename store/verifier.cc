@@ -195,18 +195,10 @@ Result<VerifyReport> Verifier::suspects() {
     auto rows = parts_.reader->entries_of_epochs(epochs.suspect_after, epochs.suspect_upto, kPage);
     if (!rows) return std::move(rows).error();
     for (const auto& row : *rows) {
-      auto sound = check_entry(row, true);
-      if (!sound) return std::move(sound).error();
+      if (auto checked = check_suspect(row); !checked) return std::move(checked).error();
       if (stopped_) return std::move(report_);
-      if (!*sound && !row.entry.retired) {
-        if (auto dropped = drop(row); !dropped) return std::move(dropped).error();
-      }
-      auto blobs = referred_blobs(parts_, row);
-      if (auto marked = mark_sound(row, blobs ? *blobs : std::vector<Digest>()); !marked)
-        return std::move(marked).error();
     }
     if (rows->size() == kPage) continue;
-    // What was read is in memory, perhaps not on disk: it was written before the reboot, so it is.
     auto cleared = change_rows(parts_, [](Index& index) -> Result<bool> {
       if (auto done = index.clear_suspects(); !done) return std::move(done).error();
       return true;
@@ -217,11 +209,41 @@ Result<VerifyReport> Verifier::suspects() {
   return std::move(report_);
 }
 
+Status Verifier::check_suspect(const EntryRow& row) {
+  if (auto restored = restore_manifest(row); !restored) return restored;
+  auto sound = check_entry(row, true);
+  if (!sound) return std::move(sound).error();
+  if (stopped_) return Ok{};
+  if (!*sound && !row.entry.retired) {
+    if (auto dropped = drop(row); !dropped) return dropped;
+  }
+  return mark_sound(row);
+}
+
+Status Verifier::restore_manifest(const EntryRow& row) {
+  auto path = parts_.paths.manifest(row.entry.id);
+  if (MappedManifest::open(path.string())) return Ok{};
+  auto kept = parts_.reader->kept_manifest(row.entry.id);
+  if (!kept) return std::move(kept).error();
+  if (kept->empty()) return Ok{};
+  auto part = parts_.paths.intakes() / ("restored-part-" + std::to_string(row.entry.id));
+  auto file = io::create(part, "manifest", {.mode = 0600, .exclusive = false});
+  if (!file) return std::move(file).error();
+  if (auto done = io::write_all(file->get(), io::as_bytes(*kept), "manifest"); !done) return done;
+  if (auto done = io::sync_data(file->get(), "manifest"); !done) return done;
+  if (auto done = io::make_directories(path.parent_path(), 0700, "manifests"); !done) return done;
+  if (auto done = io::rename(part, path, "manifest"); !done) return done;
+  if (auto done = io::sync_directory(path.parent_path(), "manifest"); !done) return done;
+  return io::sync_directory(parts_.paths.manifests(), "manifest");
+}
+
 // The bytes of a checked entry were read from the disk after the reboot, so they are durable now.
-Status Verifier::mark_sound(const EntryRow& row, const std::vector<Digest>& blobs) {
+Status Verifier::mark_sound(const EntryRow& row) {
   auto marked = change_rows(parts_, [&](Index& index) -> Result<bool> {
     BlobTable table(index);
-    for (const auto& digest : blobs) {
+    auto blobs = referred_blobs(parts_, index, row);
+    if (!blobs) blobs = std::vector<Digest>();
+    for (const auto& digest : *blobs) {
       auto blob = table.find(digest);
       if (!blob) return std::move(blob).error();
       if (!*blob || (*blob)->epoch == kDamaged || (*blob)->epoch == kDurable) continue;

@@ -38,7 +38,10 @@ class Verifier {
   Result<bool> check_entry_blobs(const EntryRow& row, const std::vector<Digest>& blobs, bool rehash);
   Result<bool> is_right(const BlobRow& row);
   Status mark_damaged(const Digest& digest, const std::string& why);
-  Status mark_sound(const EntryRow& row, const std::vector<Digest>& blobs);
+  Status check_suspect(const EntryRow& row);
+  // Writes a manifest that was lost anew from its kept copy.
+  Status restore_manifest(const EntryRow& row);
+  Status mark_sound(const EntryRow& row);
   Status drop(const EntryRow& row);
 
   StoreParts& parts_;

@@ -45,7 +45,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   std::unique_ptr<HttpTransaction> transaction;
   bool headers_seen = false;
   bool keeps_body = true;
-  size_t piece_size = 0;  // of the body, with a body thread
+  size_t piece_size = 0;   // with a body thread
+  size_t pieces_done = 0;  // before it, of what is in the connection's buffer
   uint64_t drained = 0;
   uint64_t drain_limit = 0;
 
@@ -212,7 +213,8 @@ MHD_Result Server::on_headers(Exchange& exchange, const char* method, const char
 
 MHD_Result Server::on_body(Exchange& exchange, const char* data, size_t* size) {
   if (stopping_) return MHD_NO;
-  if (exchange.keeps_body && exchange.transaction->body_may_block()) return on_slow_body(exchange, data, size);
+  bool slow = exchange.keeps_body && exchange.transaction->body_may_block();
+  if (slow || exchange.piece_size > 0) return on_slow_body(exchange, data, size);
   if (exchange.keeps_body) {
     exchange.keeps_body = exchange.transaction->body(std::as_bytes(std::span(data, *size))).has_value();
   } else {
@@ -223,20 +225,25 @@ MHD_Result Server::on_body(Exchange& exchange, const char* data, size_t* size) {
   return MHD_YES;
 }
 
-// The piece stays in the connection's buffer, unconsumed, while a body thread has it: the library does not touch a
-// connection that rests, and calls again with the same bytes (and perhaps more behind them).
+// What arrived stays in the connection's buffer, unconsumed, while a body thread has it: the library does not touch a
+// connection that rests, and calls again with the same bytes and perhaps more behind them. Those are the next piece.
+// Only when all is done everything is consumed at once: a part that is left by a connection that does not rest is
+// forgotten until more comes (libmicrohttpd 0.9.75, seen with TLS).
 MHD_Result Server::on_slow_body(Exchange& exchange, const char* data, size_t* size) {
   auto state = exchange.state.lock();
-  if (std::exchange(state->piece_done, false)) {
-    *size -= exchange.piece_size;
+  if (std::exchange(state->piece_done, false)) exchange.pieces_done += std::exchange(exchange.piece_size, 0);
+  auto rest = std::as_bytes(std::span(data, *size)).subspan(exchange.pieces_done);
+  if (rest.empty() || !exchange.keeps_body) {
+    exchange.pieces_done = 0;
+    *size = 0;
     return MHD_YES;
   }
   if (state->stopping) return MHD_NO;
-  exchange.piece_size = *size;
+  exchange.piece_size = rest.size();
   state->resting = true;
   MHD_suspend_connection(exchange.connection);
-  bodies_->submit([shared = exchange.shared_from_this(), piece = std::as_bytes(std::span(data, *size))] {
-    shared->keeps_body = shared->transaction->body(piece).has_value();
+  bodies_->submit([shared = exchange.shared_from_this(), rest] {
+    shared->keeps_body = shared->transaction->body(rest).has_value();
     shared->piece_done();
   });
   return MHD_YES;

@@ -150,6 +150,9 @@ class MountHarness {
   // All names but "." and "..".
   std::vector<std::string> list(Number number, size_t page = 7, bool plus = false);
 
+  // The numbers of a path's names, handed out; none when there is no such path.
+  std::vector<Number> walk(const std::string& path);
+  void forget(const std::vector<Number>& numbers);
   // Number of the file or directory at `path` below the root; 0 when there is none. The references are given back.
   Number number_at(const std::string& path);
   Answer<std::string> read_at(const std::string& path);

@@ -13,6 +13,7 @@ namespace hitfs {
 namespace {
 
 using testing::bytes_of;
+using testing::FastTempDir;
 using testing::Files;
 using testing::flat;
 using testing::put_artifact;
@@ -21,7 +22,6 @@ using testing::put_tree;
 using testing::read_blob;
 using testing::read_tree;
 using testing::StillClock;
-using testing::TempDir;
 using testing::why;
 
 class EntryStoreTest : public ::testing::Test {
@@ -41,7 +41,7 @@ class EntryStoreTest : public ::testing::Test {
   }
   StoreReader& reader() { return store_->reader(); }
 
-  TempDir dir_;
+  FastTempDir dir_;
   StorePaths paths_{dir_ / "store"};
   StillClock clock_;
   EntryStore::Options options_;

@@ -13,17 +13,30 @@ namespace hitfs {
 namespace {
 
 using testing::MemoryTree;
-using testing::TempDir;
 using Existing = TreeExporter::Existing;
+
+// Opens the closed directories of a tree at the end, so that an ordinary user can remove them.
+class TempDir : public testing::TempDir {
+ public:
+  ~TempDir() { open_all(path()); }
+
+ private:
+  static void open_all(const std::filesystem::path& folder) {
+    ::chmod(folder.c_str(), 0700);
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      if (entry.is_directory() && !entry.is_symlink()) open_all(entry.path());
+    }
+  }
+};
 
 MemoryTree example() {
   MemoryTree tree;
   tree.nodes[""] = {FileType::directory, 0555, 1'700'000'000'123'456'789, ""};
   tree.nodes["closed"] = {FileType::directory, 0500, 5, ""};
-  tree.nodes["closed/deep"] = {FileType::directory, 0111, 6, ""};
+  tree.nodes["closed/deep"] = {FileType::directory, 0500, 6, ""};
   tree.nodes["closed/deep/file"] = {FileType::file, 0640, -1, std::string(100'000, 'x')};
   tree.nodes["closed/link"] = {FileType::symlink, 0777, 7, "deep/file"};
-  tree.nodes["empty"] = {FileType::file, 0, 8, ""};
+  tree.nodes["empty"] = {FileType::file, 0400, 8, ""};
   return tree;
 }
 

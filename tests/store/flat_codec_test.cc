@@ -159,7 +159,7 @@ TEST(FlatCodecTest, DamageBehindTheMarkIsNeverTakenForAnotherTree) {
   for (auto tree : {example(), file(0755, 3, "tool")}) {
     auto artifact = pack(tree).value();
     for (size_t i = 0; i < artifact.size(); ++i) {
-      for (int flip : {0x01, 0x10, 0xff}) {
+      for (int flip : {0x01, 0xff}) {
         auto damaged = artifact;
         damaged[i] = static_cast<char>(damaged[i] ^ flip);
         auto back = unpack(damaged);

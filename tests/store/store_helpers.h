@@ -15,6 +15,17 @@
 // Short words for tests of the store.
 namespace hitfs::testing {
 
+// A TempDir in memory where there is room for it: these tests sync thousands of times.
+class FastTempDir {
+ public:
+  FastTempDir();
+  [[nodiscard]] const std::filesystem::path& path() const { return dir_->path(); }
+  [[nodiscard]] std::filesystem::path operator/(const std::string& name) const { return *dir_ / name; }
+
+ private:
+  std::unique_ptr<TempDir> dir_;
+};
+
 // A clock that stands still until it is moved. Not for waits.
 class StillClock final : public Clock {
  public:
@@ -48,7 +59,6 @@ std::string why(const Result<T>& result) {
   return result ? "no error" : std::string(to_string(result.error().code)) + ": " + result.error().message;
 }
 
-Result<std::unique_ptr<EntryStore>> open_store(const StorePaths& paths, const EntryStore::Options& options = {});
 Result<Digest> put_blob(EntryIntake& intake, std::string_view bytes);
 // Commits a directory with these files (and the folders they need).
 Result<Committed> put_tree(EntryStore& store, const Key& key, const Files& files, const CommitOptions& options = {});

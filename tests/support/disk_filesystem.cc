@@ -281,14 +281,16 @@ void DiskFilesystem::read_directory(const Caller&, Number number, uint64_t offse
     std::lock_guard lock(mutex_);
     names = names_in(node(number));
   }
+  names.insert({".", ".."});
   uint64_t place = 0;
   for (const auto& name : names) {
     if (place++ < offset) continue;
-    Number child = target(link(number, name));
+    bool dot = name == "." || name == "..";
+    Number child = dot ? number : target(link(number, name));
     auto about = describe(child);
     if (child == 0 || !about) continue;  // went away meanwhile
     if (!filler.add(name, *about, place)) break;
-    if (filler.counts_references()) references_->add(child, 1);
+    if (filler.counts_references() && !dot) references_->add(child, 1);
   }
   reply.send({});
 }
