@@ -105,17 +105,18 @@ fingerprint() {
   )
 }
 
-# ---- real build output: this build's folder, and what it was built from and runs with ------------------------------------
+# ---- real build output: this build's folder, and the headers and libraries it was built with -------------------------------
 collect_build_output() {
   local to=$1 library
-  mkdir -p "$to/lib" "$to/include"
+  mkdir -p "$to/sysroot" "$to/lib"
   tar -C build --exclude=./tools --exclude=./Testing --exclude='./test-*' -cf - . | tar -C "$to" -xf -
-  # The headers that the compiler read, and the libraries that the program loads with their version links.
-  ninja -C build -t deps | sed -n 's/^ \+\(\/usr\/.*\)$/\1/p' | sort -u | tar -C / -cf - --files-from=<(sed 's#^/##' /dev/stdin) |
-    tar -C "$to/include" -xf -
+  # What the packages brought for compiling, and the libraries that the program loads, both with their links.
+  scripts/packages.sh --list build | grep -e '-dev$' | xargs dpkg -L libstdc++-12-dev libc6-dev | grep -E '^/usr/(include|lib)/' |
+    LC_ALL=C sort -u | sed 's#^/##' >"$work/sysroot-files"
+  tar -C / --no-recursion --files-from="$work/sysroot-files" -cf - | tar -C "$to/sysroot" -xf -
   ldd build/hitfs | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | while read -r library; do
     cp -P "$library" "$to/lib/"
-    [[ ! -L "$library" ]] || cp -P "$(dirname "$library")/$(readlink "$library")" "$to/lib/" 2>/dev/null || true
+    [[ ! -L "$library" ]] || cp -P "$(realpath "$library")" "$to/lib/"
   done
 }
 
@@ -126,19 +127,19 @@ demo_directory() {
   fingerprint "$work/output" >"$work/expected"
   count=$(find "$work/output" -type f | wc -l)
   bytes=$(find "$work/output" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum }')
-  info "$count files, $(find "$work/output" -type f -perm /100 | wc -l) executables, $(find "$work/output" -type l | wc -l) links, $(human "$bytes")"
+  info "$count files, $(find "$work/output" -type f -perm /100 | wc -l) of them executable, $(find "$work/output" -type l | wc -l) links, $(human "$bytes")"
   hash=$(sha256sum <"$work/expected" | cut -c1-64)
   start_machine A
   began=$(now_ms)
   cp -a "$work/output" "$work/A/cache/saving"
   mv "$work/A/cache/saving" "$work/A/cache/$hash"
   saved=$(now_ms)
-  on_machine A "$hitfs" flush
+  on_machine A "$hitfs" flush >/dev/null
   at_remote=$(now_ms)
-  info "saved under $hash in $((saved - began)) ms; on the server $((at_remote - saved)) ms later"
+  info "saved under ${hash:0:12}... in $((saved - began)) ms; on the server $((at_remote - saved)) ms later, $(human "$(du -sb "$work/server/store" | cut -f1)")"
 
   say "2. Machine A is stopped, and its store is moved away"
-  on_machine A "$hitfs" unmount "$work/A/cache"
+  on_machine A "$hitfs" unmount "$work/A/cache" | sed 's/^/  /'
   mv "$work/A/store" "$work/moved-away"
   rm -rf "$work/output"
 
@@ -159,7 +160,7 @@ demo_directory() {
   info "identical: SHA-256 of $count files, modes and links"
   "$work/B/cache/$hash/hitfs" --version >/dev/null || die "a program of the entry does not run"
   info "and the program in it runs: $("$work/B/cache/$hash/hitfs" --version | head -n 1)"
-  on_machine B "$hitfs" unmount "$work/B/cache"
+  on_machine B "$hitfs" unmount "$work/B/cache" | sed 's/^/  /'
 }
 
 # ---- a real Nx workspace over the endpoint -----------------------------------------------------------------------------
