@@ -12,6 +12,7 @@
 #include <random>
 
 #include "tests/support/build_rounds.h"
+#include "tests/support/real_processes.h"
 #include "tests/support/test_mount.h"
 
 namespace hitfs::testing {
@@ -19,50 +20,6 @@ namespace hitfs::testing {
 namespace {
 
 namespace stdfs = std::filesystem;
-
-std::string program() { return (stdfs::read_symlink("/proc/self/exe").parent_path() / "test_real_process").string(); }
-
-// The daemon of one store as a process.
-class DaemonProcess {
- public:
-  explicit DaemonProcess(const stdfs::path& store) : store_(store) { start(); }
-  ~DaemonProcess() { end(SIGKILL); }
-
-  [[nodiscard]] bool ready() const { return ready_; }
-  void start() {
-    int ends[2];
-    if (::pipe(ends) < 0) return;
-    UniqueFd ours(ends[0]), theirs(ends[1]);
-    process_.emplace([&] {
-      ours.reset();
-      auto name = program();
-      auto fd = std::to_string(theirs.get());
-      return ::execl(name.c_str(), name.c_str(), "daemon", fd.c_str(), store_.c_str(), nullptr);
-    });
-    theirs.reset();
-    char byte = 0;
-    ready_ = ::read(ours.get(), &byte, 1) == 1;
-  }
-  void end(int signal) {
-    if (!process_) return;
-    process_->signal(signal);
-    process_->wait();
-    process_.reset();
-  }
-
- private:
-  stdfs::path store_;
-  std::optional<TestProcess> process_;
-  bool ready_ = false;
-};
-
-TestMount::WorkerCommand real_worker(const stdfs::path& store) {
-  return [=](const TestMount&, int fuse_fd, int slots_fd, int ready_fd) {
-    return std::vector<std::string>{
-        program(),     "worker", std::to_string(fuse_fd), std::to_string(slots_fd), std::to_string(ready_fd),
-        store.string()};
-  };
-}
 
 class WorkerTest : public ::testing::Test {
  protected:
@@ -78,7 +35,7 @@ class WorkerTest : public ::testing::Test {
   void kill_after(uint64_t requests) {
     auto& read = mount_->slots().counters().read;
     uint64_t until = read + requests;
-    eventually([&] { return read >= until; }, std::chrono::seconds(2));
+    eventually([&] { return read >= until; }, std::chrono::milliseconds(300));
     mount_->kill_worker();
     ASSERT_TRUE(mount_->start_worker()) << mount_->last_exit();
   }
