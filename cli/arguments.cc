@@ -115,7 +115,7 @@ void Parser::add_settings() {
     std::string help(spec.help);
     if (!spec.standard.empty()) help += fmt::format(" [{}]", spec.standard);
     auto* option = app_.add_option("--" + std::string(spec.name), given_[std::string(spec.name)], help);
-    option->group("Settings")->type_name("")->expected(1);
+    option->group("Settings")->type_name("")->expected(1)->allow_extra_args(false);
     option->multi_option_policy(spec.list ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);
   }
 }

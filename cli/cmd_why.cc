@@ -62,19 +62,20 @@ Result<Key> key_of_path(const std::filesystem::path& path, const Json& mounts, c
   return Error{Code::not_found, path.string() + " is below no mount of this store (hitfs status shows them)"};
 }
 
+// "nx/123" may be a key as well as a path: below one of our mounts it is a path.
 Result<Key> key_asked_for(const Context& context, Lease& lease) {
   const auto& text = context.arguments.key;
-  bool path = text.starts_with("/") || text.starts_with("./") || text.starts_with("../") || text.starts_with("~");
-  auto key = path ? Result<Key>(Error{Code::not_found, ""}) : Key::parse(text, "flat");
-  if (key) return key;
-  std::error_code ignored;
+  if (text.find('/') == std::string::npos) return Key::parse(text, "flat");
   Json request;
   request["op"] = "status";
   auto status = lease.request(request, kAnswerLimit);
   if (!status) return std::move(status).error();
+  std::error_code ignored;
   auto absolute = std::filesystem::absolute(text, ignored).lexically_normal();
   auto of_path = key_of_path(absolute, std::as_const(*status)["mounts"], context.config.layout);
-  return of_path || path ? std::move(of_path) : std::move(key);
+  bool only_path = text.starts_with("/") || text.starts_with(".");
+  if (of_path || only_path || of_path.error().code != Code::not_found) return of_path;
+  return Key::parse(text, "flat");
 }
 
 }  // namespace

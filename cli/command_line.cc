@@ -43,7 +43,8 @@ int run_command_line(int count, const char* const* values, const Programs& progr
     return kConfiguration;
   }
   for (const auto& warning : config->warnings) output.note(warning);
-  log::set_level(config->log_level);
+  // A command speaks for itself; its parts only when something is wrong, or when asked.
+  log::set_level(config->log_level == log::Level::info ? log::Level::warn : config->log_level);
   Context context{arguments, *config, sources.environment, programs, output};
   for (const auto& command : kCommands) {
     if (command.name == arguments.command) return command.run(context);

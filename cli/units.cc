@@ -42,7 +42,8 @@ bool same_word(std::string_view left, std::string_view right) {
 
 // One "12.5GB" at the front of `text`, which it is taken from.
 template <size_t Count>
-bool take(std::string_view& text, const Unit (&units)[Count], uint64_t& total) {
+bool take(std::string_view& whole, const Unit (&units)[Count], uint64_t& total) {
+  auto text = whole;
   double number = 0;
   auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
   if (failure != std::errc() || !(number >= 0) || number > 1e15) return false;
@@ -56,7 +57,7 @@ bool take(std::string_view& text, const Unit (&units)[Count], uint64_t& total) {
   auto value = number * static_cast<double>(unit->factor);
   if (value > 9e18 - static_cast<double>(total)) return false;
   total += static_cast<uint64_t>(value);
-  text.remove_prefix(length);
+  whole = text.substr(length);
   return true;
 }
 

@@ -46,6 +46,13 @@ DaemonOptions daemon_options(const Config& config, std::vector<RemoteOptions> re
   return options;
 }
 
+std::string level_name(const Config& config) {
+  for (const auto& one : config.effective) {
+    if (one.key == "log-level") return one.value;
+  }
+  return "info";
+}
+
 Result<Json> supervisor_options(const Config& config, const SupervisorTask& task) {
   auto environment = ConfigSources::of_process().environment;
   auto remotes = resolve_remotes(config, environment);
@@ -64,6 +71,7 @@ Result<Json> supervisor_options(const Config& config, const SupervisorTask& task
   json["idle_ms"] = config.idle.count();
   json["flush_ms"] = config.flush_ci.count();
   json["settings"] = settings_digest(config);
+  json["log_level"] = level_name(config);
   json["secrets"] = Json::Array{};
   for (auto& name : secret_variables(config, environment)) json["secrets"].push_back(std::move(name));
   return json;
@@ -109,11 +117,13 @@ Status flush_of_daemon(const StorePaths& store, Milliseconds limit) {
 SupervisorParts supervisor_parts(const StorePaths& store, const Json& options, MountDriver* mounts) {
   std::vector<std::string> secrets;
   for (const auto& name : options["secrets"].items()) secrets.push_back(name.text_or(""));
+  secrets.emplace_back(kLogLevel);
   SupervisorParts parts;
   parts.program = kOwnProgram;
   parts.daemon_arguments = {"hitfs", "daemon"};
   parts.listener_arguments = {"hitfs", "listener"};
   parts.environment = environment_without(secrets);
+  parts.environment.push_back(std::string(kLogLevel) + "=" + options["log_level"].text_or("info"));
   parts.listener_json = [](const ListenerOptions& of) { return to_json(of); };
   parts.flush = [store](Milliseconds limit) { return flush_of_daemon(store, limit); };
   parts.mounts = mounts;
@@ -126,6 +136,7 @@ SupervisorParts supervisor_parts(const StorePaths& store, const Json& options, M
 Status be_supervisor(const Json& json, int ready_fd) {
   auto options = read_supervisor_options(json);
   if (!options) return std::move(options).error();
+  log::set_level(log::parse_level(json["log_level"].text_or("")).value_or(log::Level::info));
   auto mounts = make_fuse_mounts(options->store);
   auto parts = supervisor_parts(options->store, json, mounts.get());
   return run_supervisor(std::move(*options), std::move(parts), ready_fd);

@@ -58,7 +58,12 @@ Status Supervisor::open() {
     if (!address) return std::move(address).error();
     auto listening = listen_tcp(*address);
     if (!listening) return in_context("serve", std::move(listening).error());
+    auto port = local_port(listening->get());
+    if (!port) return std::move(port).error();
+    address->port = *port;  // the kernel's choice for 0
+    options_.serve->address = address->text();
     serve_socket_ = std::move(*listening);
+    kLog.info("serving address={}", options_.serve->address);
   }
   control_ = std::make_unique<ControlServer>(
       loop_, std::move(*socket),

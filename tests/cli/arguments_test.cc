@@ -40,6 +40,8 @@ TEST(ArgumentsTest, CommandOfRunKeepsItsOwnOptions) {
 }
 
 TEST(ArgumentsTest, SettingsStandBeforeAndAfterTheCommand) {
+  auto put = parsed({"put", "--store", "s", "1", "p"});
+  EXPECT_EQ(put.name + " " + put.path, "1 p") << "a setting takes one word only";
   auto arguments = parsed({"--store", "s", "status", "--json", "--remote", "file:///a", "--remote", "file:///b"});
   EXPECT_TRUE(arguments.json);
   ASSERT_EQ(arguments.settings.size(), 2u);

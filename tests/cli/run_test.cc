@@ -48,8 +48,11 @@ class RunTest : public ::testing::Test {
   // A line that a script writes into a FIFO, so that a test knows where it is; blocks until then.
   std::string from_fifo() {
     std::string line;
-    std::ifstream fifo(folder_ / "fifo");
-    std::getline(fifo, line);
+    // Empty: the writer before had not closed its end yet.
+    while (line.empty()) {
+      std::ifstream fifo(folder_ / "fifo");
+      std::getline(fifo, line);
+    }
     return line;
   }
   void make_fifo() { ASSERT_EQ(::mkfifo((folder_ / "fifo").c_str(), 0600), 0); }

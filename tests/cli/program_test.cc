@@ -1,0 +1,165 @@
+// hitfs as it was built, with its real processes.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "store/base/file_lock.h"
+#include "store/base/json.h"
+#include "store/base/unique_fd.h"
+#include "store/store_paths.h"
+#include "tests/support/hitfs_program.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/test_mount.h"
+
+namespace hitfs::testing {
+
+namespace {
+
+constexpr Milliseconds kLimit{60000};
+
+class ProgramTest : public ::testing::Test {
+ protected:
+  ~ProgramTest() override { stop_hitfs(store_.root); }
+
+  Outcome run(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin() + 1, {"--store", store_.root.string()});
+    return Process(hitfs(std::move(arguments), folder_.path())).wait(kLimit);
+  }
+  static void write(const std::filesystem::path& path, const std::string& text) { std::ofstream(path) << text; }
+  static std::string read(const std::filesystem::path& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  TempDir folder_;
+  StorePaths store_{folder_ / "store"};
+};
+
+}  // namespace
+
+TEST_F(ProgramTest, PutGetWhyVerifyAndStop) {
+  auto tree = folder_ / "tree";
+  std::filesystem::create_directories(tree / "sub");
+  write(tree / "sub/file", "bytes");
+  std::filesystem::create_symlink("sub/file", tree / "link");
+  auto put = run({"put", "0123456789abcdef01", tree.string()});
+  ASSERT_EQ(put.code, 0) << put.output;
+  auto got = run({"get", "0123456789abcdef01", (folder_ / "out").string()});
+  ASSERT_EQ(got.code, 0) << got.output;
+  EXPECT_EQ(read(folder_ / "out/sub/file"), "bytes");
+  EXPECT_EQ(std::filesystem::read_symlink(folder_ / "out/link"), "sub/file");
+  auto why = run({"why", "0123456789abcdef01"});
+  EXPECT_NE(why.output.find("was stored here"), std::string::npos) << why.output;
+  EXPECT_NE(run({"why", "ffffffffffffffffff"}).output.find("never seen"), std::string::npos);
+  EXPECT_EQ(run({"get", "ffffffffffffffffff", (folder_ / "none").string()}).code, 1);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "none"));
+  auto verified = run({"verify"});
+  EXPECT_EQ(verified.code, 0) << verified.output;
+  EXPECT_NE(verified.output.find("1 entries, 1 blobs, 5 bytes: 0 damaged"), std::string::npos) << verified.output;
+  EXPECT_EQ(run({"flush"}).code, 0);
+  EXPECT_EQ(run({"stop"}).code, 0);
+  EXPECT_FALSE(is_locked(store_.supervisor_lock()));
+  // Nothing of `put` stays in staging.
+  for (const auto& one : std::filesystem::directory_iterator(store_.staging())) {
+    EXPECT_FALSE(one.path().filename().string().starts_with("cli-")) << one.path();
+  }
+}
+
+TEST_F(ProgramTest, StatusAsJsonHasWhatScriptsNeed) {
+  auto status = run({"status", "--json"});
+  ASSERT_EQ(status.code, 0) << status.output;
+  auto parsed = Json::parse(status.output);
+  ASSERT_TRUE(parsed) << status.output;
+  const Json& json = *parsed;
+  EXPECT_EQ(json["rung"].text_or(""), "none");
+  EXPECT_EQ(json["supervisor"]["daemon"]["state"].text_or(""), "ready");
+  EXPECT_EQ(json["store"]["entries"].integer_or(-1), 0);
+  EXPECT_TRUE(json["queue"].is_object());
+  EXPECT_TRUE(json["totals"].is_object());
+}
+
+TEST_F(ProgramTest, StoreOfANewerFormatIsRefusedInItsOwnWords) {
+  std::filesystem::create_directories(store_.root);
+  write(store_.format(), "hitfs store 999\n");
+  auto status = run({"status"});
+  EXPECT_EQ(status.code, 4) << status.output;
+  EXPECT_NE(status.output.find("hitfs: "), std::string::npos);
+  EXPECT_NE(status.output.find("newer"), std::string::npos) << status.output;
+  // And a build goes on.
+  auto build = run({"run", "--", "/bin/sh", "-c", "exit 6"});
+  EXPECT_EQ(build.code, 6) << build.output;
+}
+
+TEST_F(ProgramTest, LayoutNxIsRefusedByName) {
+  auto mount = run({"mount", "--layout", "nx", (folder_ / "m").string()});
+  EXPECT_EQ(mount.code, 3) << mount.output;
+  EXPECT_NE(mount.output.find("nx"), std::string::npos);
+}
+
+TEST_F(ProgramTest, ServiceSaysWhenItIsReadyAndWhenItEnds) {
+  UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  auto path = (folder_ / "notify").string();
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  ASSERT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  auto command = hitfs({"start", "--foreground", "--store", store_.root.string()}, folder_.path());
+  command.environment["NOTIFY_SOCKET"] = path;
+  Process service(command);
+  auto next = [&] {
+    char text[256];
+    auto got = ::recv(socket.get(), text, sizeof(text), 0);
+    return std::string(text, got > 0 ? static_cast<size_t>(got) : 0);
+  };
+  EXPECT_EQ(next(), "READY=1");
+  auto ended = service.stop(kLimit);
+  EXPECT_EQ(ended.code, 0) << ended.output;
+  EXPECT_EQ(next(), "STOPPING=1");
+}
+
+TEST_F(ProgramTest, MountShowsKeepsAndEnds) {
+  if (auto why = why_no_mount()) GTEST_SKIP() << *why;
+  auto place = folder_ / "m";
+  auto mounted = run({"mount", place.string()});
+  ASSERT_EQ(mounted.code, 0) << mounted.output;
+  std::filesystem::create_directory(place / "new.tmp");
+  write(place / "new.tmp/file", "bytes");
+  std::filesystem::rename(place / "new.tmp", place / "0123456789abcdef01");
+  auto why = run({"why", (place / "0123456789abcdef01/file").string()});
+  EXPECT_NE(why.output.find("flat/0123456789abcdef01: "), std::string::npos) << why.output;
+  auto unmounted = run({"unmount", place.string()});
+  ASSERT_EQ(unmounted.code, 0) << unmounted.output;
+  EXPECT_TRUE(std::filesystem::is_empty(place));
+  EXPECT_FALSE(is_locked(store_.supervisor_lock())) << "the last one ends everything";
+  auto got = run({"get", "0123456789abcdef01", (folder_ / "out").string()});
+  ASSERT_EQ(got.code, 0) << got.output;
+  EXPECT_EQ(read(folder_ / "out/file"), "bytes");
+}
+
+TEST_F(ProgramTest, KilledWorkerAndDaemonAreNotSeen) {
+  if (auto why = why_no_mount()) GTEST_SKIP() << *why;
+  auto place = folder_ / "m";
+  auto tree = folder_ / "tree";
+  write(tree, "bytes");
+  ASSERT_EQ(run({"put", "0123456789abcdef01", tree.string()}).code, 0);
+  ASSERT_EQ(run({"mount", place.string()}).code, 0);
+  for (const char* who : {"mount", "daemon"}) {
+    auto status = run({"status", "--json"});
+    auto parsed = Json::parse(status.output);
+    ASSERT_TRUE(parsed) << status.output;
+    const Json& supervisor = std::as_const(*parsed)["supervisor"];
+    const Json& child =
+        std::string_view(who) == "daemon" ? supervisor["daemon"] : supervisor["mounts"].items().at(0)["worker"];
+    ASSERT_EQ(::kill(static_cast<pid_t>(child["pid"].integer_or(0)), SIGKILL), 0);
+    EXPECT_EQ(read(place / "0123456789abcdef01"), "bytes") << who;
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(place), {}), 1) << who;
+  }
+  EXPECT_EQ(run({"unmount", place.string()}).code, 0);
+}
+
+}  // namespace hitfs::testing
