@@ -20,7 +20,9 @@ CommitQueue::CommitQueue(const Clock& clock, Commit commit) : clock_(clock), com
   threads_.emplace_back([this](const std::stop_token& stop) { watch_waiters(stop); });
 }
 
-CommitQueue::~CommitQueue() {
+CommitQueue::~CommitQueue() { stop(); }
+
+void CommitQueue::stop() {
   for (auto& thread : threads_) thread.request_stop();
   threads_.clear();
   auto waiters = std::exchange(state_.lock()->waiters, {});

@@ -31,6 +31,9 @@ class CommitQueue {
   CommitQueue(const Clock& clock, Commit commit);
   ~CommitQueue();
 
+  // Waits for commits that are under way and begins no more; who waits for one hears false. The destructor does it too.
+  void stop();
+
   void add(uint64_t tree, const std::string& name);
   // Everything that waits is tried now.
   void resume();

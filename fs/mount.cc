@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,9 +46,20 @@ Result<std::filesystem::path> canonical_mount_point(const std::filesystem::path&
 
 enum class Answer { served, dead, silent };
 
-// Asks a mount whether anybody serves it. In a process of its own: the call may hang where a server hangs.
+// The asking process: only system calls between fork and exit, and no descriptor of ours, because it may hang for long:
+// a connection or a pipe that it held would live as long.
+// statfs() and not stat(): it is never answered from what the kernel remembers.
+[[noreturn]] void look_and_tell(const char* path, int answer) {
+  if (answer > 0) ::close_range(0, static_cast<unsigned>(answer) - 1, 0);
+  ::close_range(static_cast<unsigned>(answer) + 1, ~0U, 0);
+  struct statfs info {};
+  char byte = ::statfs(path, &info) == 0 || (errno != ENOTCONN && errno != ECONNABORTED) ? 's' : 'd';
+  ::_exit(::write(answer, &byte, 1) == 1 ? 0 : 1);
+}
+
+// Asks a mount whether anybody serves it. In a process of its own: the call may hang where a server hangs. That is a
+// grandchild, so that a hung one is left behind without becoming our zombie.
 Answer ask(const std::filesystem::path& mount_point) {
-  // The grandchild answers by its death: a hung one is left behind without becoming our zombie.
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) < 0) return Answer::silent;
   UniqueFd ours(ends[0]);
@@ -56,12 +67,7 @@ Answer ask(const std::filesystem::path& mount_point) {
   const char* path = mount_point.c_str();
   pid_t child = ::fork();
   if (child == 0) {
-    if (::fork() == 0) {
-      struct stat info {};
-      char byte = ::stat(path, &info) == 0 || (errno != ENOTCONN && errno != ECONNABORTED) ? 's' : 'd';
-      ssize_t ignored = ::write(theirs.get(), &byte, 1);
-      static_cast<void>(ignored);
-    }
+    if (::fork() == 0) look_and_tell(path, theirs.get());
     ::_exit(0);
   }
   if (child < 0) return Answer::silent;
@@ -197,12 +203,20 @@ Mount::~Mount() {
   if (auto done = unmount(); !done) kLog.warn("unmount_failed error=\"{}\"", done.error().message);
 }
 
+// Somebody else may have unmounted it, and mounted something else at its place: that is not ours to take away. A device
+// number is unique only while its mount lives, so a dead one at our place with our number is taken for ours.
+bool Mount::lies_at_its_place() const {
+  auto there = find_mount(mount_point_);
+  bool same = there && there->has_value() && (*there)->device == device_number_ && (*there)->type.starts_with("fuse");
+  if (!same) return false;
+  if (!device_) return ask(mount_point_) == Answer::dead;
+  pollfd connection{device_.get(), 0, 0};
+  return ::poll(&connection, 1, 0) == 0 || (connection.revents & POLLERR) == 0;
+}
+
 Status Mount::unmount() {
   if (!mounted_) return Ok{};
-  auto there = find_mount(mount_point_);
-  // Somebody else unmounted it, and perhaps mounted something else there: that is not ours to take away.
-  bool ours = there && there->has_value() && (*there)->device == device_number_;
-  Status done = ours ? take_away(mount_point_) : Status(Ok{});
+  Status done = lies_at_its_place() ? take_away(mount_point_) : Status(Ok{});
   mounted_ = !done.has_value();
   device_.reset();
   return done;

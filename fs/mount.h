@@ -54,6 +54,7 @@ class Mount {
         device_number_(std::move(device_number)),
         mounted_(true) {}
   void swap(Mount& other) noexcept;
+  [[nodiscard]] bool lies_at_its_place() const;
 
   std::filesystem::path mount_point_;
   UniqueFd device_;

@@ -45,9 +45,10 @@ MountFilesystem::MountFilesystem(FilesystemOptions options, const Layout& layout
 
 MountFilesystem::~MountFilesystem() {
   stopping_.request_stop();
-  // In this order: lookups that still wait are answered, then threads end that use everything else.
+  // In this order: waiting lookups are answered; commits end, and who waits for them leaves a task; the tasks are done,
+  // and may leave a commit to the next worker.
   lookups_.reset();
-  commits_.reset();
+  if (commits_) commits_->stop();
   tasks_.reset();
 }
 

@@ -30,14 +30,13 @@ now_ms() { local t=${EPOCHREALTIME/[.,]/}; echo $((t / 1000)); }
 human() { numfmt --to=iec --suffix=B "$1"; }
 
 # ---- three machines ------------------------------------------------------------------------------------------------
-work=
-server_pid=
-# Each machine has a home of its own, so that nobody's configuration takes part.
+work= server_pid= token= port=
+# Each machine has a home and a store of its own; nobody's configuration takes part.
 on_machine() {
   local name=$1
   shift
-  env -u HITFS_REMOTE -u HITFS_STORE -u HITFS_MODE -u XDG_CONFIG_HOME -u XDG_CACHE_HOME \
-    HOME="$work/$name" HITFS_TOKEN="$token" "$@"
+  env -u HITFS_MODE -u XDG_CONFIG_HOME -u XDG_CACHE_HOME HOME="$work/$name" HITFS_STORE="$work/$name/store" \
+    HITFS_REMOTE="nx+http://127.0.0.1:$port" HITFS_TOKEN="$token" "$@"
 }
 
 mounts_of_demo() { awk -v below="$work/" 'index($2, below) == 1 { print $2 }' /proc/self/mounts; }
@@ -49,7 +48,7 @@ clean_up() {
   if [[ -n "$work" ]]; then
     for machine in A B; do
       [[ -d "$work/$machine/store" ]] || continue
-      timeout 20 env HOME="$work/$machine" "$hitfs" stop --store "$work/$machine/store" --flush 0s >/dev/null 2>&1 || true
+      on_machine "$machine" timeout 20 "$hitfs" stop --flush 0s >/dev/null 2>&1 || true
     done
     if [[ -n "$server_pid" ]]; then
       kill "$server_pid" 2>/dev/null || true
@@ -77,7 +76,7 @@ free_port() {
 
 start_server() {
   mkdir -p "$work/server"
-  token=$("$hitfs" token add --tokens "$work/server/tokens.json" --name demo --rights read,write | tail -n 1)
+  token=$("$hitfs" token add --tokens "$work/server/tokens.json" --name demo --rights read,write 2>/dev/null)
   port=$(free_port)
   HOME=$work/server "$hitfs" serve --listen "127.0.0.1:$port" --tokens "$work/server/tokens.json" \
     --store "$work/server/store" >"$work/server/log" 2>&1 &
@@ -94,8 +93,7 @@ start_server() {
 start_machine() {
   local name=$1
   mkdir -p "$work/$name/cache"
-  on_machine "$name" "$hitfs" mount "$work/$name/cache" --layout flat --pattern '[0-9a-f]{64}' \
-    --store "$work/$name/store" --remote "nx+http://127.0.0.1:$port"
+  on_machine "$name" "$hitfs" mount "$work/$name/cache" --layout flat --pattern '[0-9a-f]{64}' | sed 's/^/  /'
 }
 
 # Everything that must be the same: names, types, permission bits, link targets; then the SHA-256 of every file.
@@ -135,7 +133,7 @@ demo_directory() {
   cp -a "$work/output" "$work/A/cache/saving"
   mv "$work/A/cache/saving" "$work/A/cache/$hash"
   saved=$(now_ms)
-  on_machine A "$hitfs" flush --store "$work/A/store"
+  on_machine A "$hitfs" flush
   at_remote=$(now_ms)
   info "saved under $hash in $((saved - began)) ms; on the server $((at_remote - saved)) ms later"
 
@@ -152,7 +150,7 @@ demo_directory() {
   for _ in {1..30}; do
     [[ ! -d "$work/B/cache/$hash" ]] || break
   done
-  [[ -d "$work/B/cache/$hash" ]] || die "B does not have $hash: $(on_machine B "$hitfs" why --store "$work/B/store" "$hash" 2>&1)"
+  [[ -d "$work/B/cache/$hash" ]] || die "B does not have $hash: $(on_machine B "$hitfs" why "$hash" 2>&1)"
   looked=$(now_ms)
   fingerprint "$work/B/cache/$hash" >"$work/found"
   compared=$(now_ms)
@@ -170,8 +168,7 @@ nx_build() {
   (
     cd "$work/$machine/workspace"
     on_machine "$machine" env -u CI -u FORCE_COLOR NX_DAEMON=false NX_NO_CLOUD=true NX_TUI=false NX_INTERACTIVE=false \
-      NO_COLOR=1 NX_CACHE_DIRECTORY="$PWD/.nx/cache" "$hitfs" run --store "$work/$machine/store" \
-      --remote "nx+http://127.0.0.1:$port" -- node_modules/.bin/nx run-many -t build --output-style=static
+      NO_COLOR=1 NX_CACHE_DIRECTORY="$PWD/.nx/cache" "$hitfs" run -- node_modules/.bin/nx run-many -t build --output-style=static
   )
 }
 
@@ -193,7 +190,7 @@ demo_nx() {
     ended=$(now_ms)
     info "$machine: $((ended - began)) ms, $(grep -c '\[remote cache\]' "$work/nx-$machine.log" || true) of 3 tasks from the remote cache"
     grep '^hitfs:' "$work/nx-$machine.log" | tail -n 1 | sed 's/^/    /' || true
-    on_machine "$machine" "$hitfs" stop --store "$work/$machine/store" >/dev/null
+    on_machine "$machine" "$hitfs" stop >/dev/null
     [[ "$machine" == B ]] || mv "$work/A/store" "$work/moved-away-again"
   done
   [[ $(grep -c '\[remote cache\]' "$work/nx-B.log") -eq 3 ]] || { cat "$work/nx-B.log" >&2; die "nx did not use the remote cache on B"; }

@@ -58,6 +58,9 @@ class Intake final : public EntryIntake {
   Result<Committed> commit_manifest(std::string manifest, const CommitOptions& options);
   Status require(const std::vector<Digest>& blobs);
   Status write_manifest(CommitWork& work);
+  Result<std::optional<Committed>> compare_with_existing(CommitWork& work);
+  Result<Reservation> reserve(const CommitWork& work);
+  Change change_for(CommitWork& work);
   Result<bool> carry_out(CommitWork& work);
   Result<Change::Placing> place(CommitWork& work, Index& index, Change::PlacedBlobs& placed);
   Result<Change::Placing> place_blob(CommitWork& work, Index& index, const Digest& digest, const Brought& brought,

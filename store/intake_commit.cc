@@ -38,8 +38,7 @@ struct Intake::CommitWork {
   UniqueFd manifest_file;
 
   Committed outcome;
-  uint64_t compared_id = 0;  // the existing entry that `same` is about
-  std::optional<bool> same;
+  uint64_t compared_id = 0;  // the existing entry that was compared, and is not the same
 
   Change* change = nullptr;
   std::function<Result<bool>(Index&)> rows;
@@ -149,17 +148,9 @@ Result<Committed> Intake::commit_manifest(std::string manifest, const CommitOpti
   work.row = row_for(*view, options);
   if (auto here = require(work.blobs); !here) return std::move(here).error();
 
-  const auto& key = work.row.entry.key;
-  auto existing = parts_.reader->find(key);
-  if (!existing) return std::move(existing).error();
-  auto epochs = parts_.published.lock()->epochs;
-  if (*existing && epochs.trusted((*existing)->epoch, parts_.boot_id)) {
-    bool readable = false;
-    work.compared_id = (*existing)->entry.id;
-    work.same = says_the_same(parts_, *work.view, **existing, options.replace, readable);
-    if (*work.same) return Committed{CommitResult::same, work.compared_id, std::nullopt};
-    if (!options.replace && readable) return Committed{CommitResult::different, work.compared_id, std::nullopt};
-  }
+  auto known = compare_with_existing(work);
+  if (!known) return std::move(known).error();
+  if (*known) return **std::move(known);
 
   if (auto written = write_manifest(work); !written) return std::move(written).error();
   work.rows = [&](Index& index) -> Result<bool> {
@@ -168,6 +159,7 @@ Result<Committed> Intake::commit_manifest(std::string manifest, const CommitOpti
     work.outcome.result = *result;
     return *result == CommitResult::committed;
   };
+  const auto& key = work.row.entry.key;
   auto committed = carry_out(work);
   if (!committed) {
     if (committed.error().code == Code::no_space) {
@@ -183,6 +175,20 @@ Result<Committed> Intake::commit_manifest(std::string manifest, const CommitOpti
   return std::move(work.outcome);
 }
 
+// What the commit comes to when the key's entry decides it already.
+Result<std::optional<Committed>> Intake::compare_with_existing(CommitWork& work) {
+  auto existing = parts_.reader->find(work.row.entry.key);
+  if (!existing) return std::move(existing).error();
+  auto epochs = parts_.published.lock()->epochs;
+  if (!*existing || !epochs.trusted((*existing)->epoch, parts_.boot_id)) return std::optional<Committed>();
+  bool readable = false;
+  work.compared_id = (*existing)->entry.id;
+  bool same = says_the_same(parts_, *work.view, **existing, work.options.replace, readable);
+  if (same) return std::optional(Committed{CommitResult::same, work.compared_id, std::nullopt});
+  if (work.options.replace || !readable) return std::optional<Committed>();
+  return std::optional(Committed{CommitResult::different, work.compared_id, std::nullopt});
+}
+
 Status Intake::write_manifest(CommitWork& work) {
   work.manifest_name = name_for("manifest", std::to_string(work.row.entry.id));
   names_.push_back(work.manifest_name);
@@ -192,12 +198,11 @@ Status Intake::write_manifest(CommitWork& work) {
   return io::write_all(work.manifest_file.get(), io::as_bytes(work.manifest), "manifest");
 }
 
-// Brings what `work` names into the store, within its limits. True when rows were changed.
-Result<bool> Intake::carry_out(CommitWork& work) {
+// Room for what `work` brings, as far as it is known to be new.
+Result<Reservation> Intake::reserve(const CommitWork& work) {
   uint64_t bytes = work.manifest.size();
   uint64_t files = work.manifest.empty() ? 0 : 1;
   if (pack_) {
-    if (auto finished = pack_->finish(); !finished) return std::move(finished).error();
     bytes += pack_->size();
     files += 1;
   }
@@ -206,9 +211,10 @@ Result<bool> Intake::carry_out(CommitWork& work) {
     bytes += digest.size;
     files += 1;
   }
-  auto room = evictor_.reserve(bytes, files);
-  if (!room) return std::move(room).error();
+  return evictor_.reserve(bytes, files);
+}
 
+Change Intake::change_for(CommitWork& work) {
   Change change;
   change.durable = work.options.durable;
   change.sync_all = work.options.durable && needs_sync_all_;
@@ -219,6 +225,17 @@ Result<bool> Intake::carry_out(CommitWork& work) {
   change.place = [&](Index& index, Change::PlacedBlobs& placed) { return place(work, index, placed); };
   change.apply = [&](Index& index) { return change_rows(work, index); };
   change.settle = [&](Index&, bool committed) { settle(work, committed); };
+  return change;
+}
+
+// Brings what `work` names into the store, within its limits. True when rows were changed.
+Result<bool> Intake::carry_out(CommitWork& work) {
+  if (pack_) {
+    if (auto finished = pack_->finish(); !finished) return std::move(finished).error();
+  }
+  auto room = reserve(work);
+  if (!room) return std::move(room).error();
+  auto change = change_for(work);
   work.change = &change;
   auto done = parts_.lane->run(change);
   if (work.replaces_damage) {

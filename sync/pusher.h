@@ -27,7 +27,7 @@ class Pusher {
   };
   struct Options {
     PushQueue::Order order = PushQueue::Order::oldest_first;
-    std::string on_push_failed;       // a command of the user's (push_alarm.h); empty for none
+    std::string on_push_failed = {};  // a command of the user's (push_alarm.h); empty for none
     Milliseconds first_pause{1'000};  // before the second try; doubles, up to five minutes
   };
   Pusher(const Parts& parts, Options options);

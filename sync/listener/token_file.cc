@@ -45,9 +45,10 @@ bool has_name(const Records& records, std::string_view name) {
 
 Result<std::vector<std::string>> scopes_from(const Json& json) {
   if (json.is_null()) return std::vector<std::string>{""};
+  if (json.items().empty()) return Error{Code::invalid_argument, "read_scopes must be a list of at least one text"};
   std::vector<std::string> scopes;
   for (const auto& item : json.items()) {
-    if (!item.is_text()) return Error{Code::invalid_argument, "read_scopes must be a list of texts"};
+    if (!item.is_text()) return Error{Code::invalid_argument, "read_scopes must be a list of at least one text"};
     scopes.push_back(item.text_or(""));
   }
   return scopes;
@@ -186,6 +187,7 @@ Result<std::string> add_token(const std::filesystem::path& file, const NewToken&
     return Error{Code::invalid_argument, "a token's name is 1 to 64 characters A-Z, a-z, 0-9, '.', '_' and '-'"};
   }
   if (!token.rights.read && !token.rights.write) return parse_rights("").error();
+  if (token.read_scopes.empty()) return Error{Code::invalid_argument, "a token reads at least one scope"};
   auto held = lock(file);
   if (!held) return std::move(held).error();
   auto records = load(file);

@@ -135,7 +135,7 @@ scenario_pass() {
 start_server() {
   local port=$((20000 + RANDOM % 30000))
   mkdir -p "$work/server"
-  token=$("$hitfs" token add --tokens "$work/server/tokens.json" --name bench --rights read,write | tail -n 1)
+  token=$("$hitfs" token add --tokens "$work/server/tokens.json" --name bench --rights read,write 2>/dev/null)
   "$hitfs" serve --listen "127.0.0.1:$port" --tokens "$work/server/tokens.json" --store "$work/server/store" >"$work/server/log" 2>&1 &
   pids+=($!)
   wait_for_port "$port" || { cat "$work/server/log" >&2; die "hitfs serve does not listen"; }

@@ -23,11 +23,10 @@ MountHarness::MountHarness(std::string complete)
   layout.complete = std::move(complete);
   layout_ = std::move(make_layout(layout).value());
   daemon.on_event([this](const DaemonEvent& told) {
-    auto* live = live_.load();
-    if (live == nullptr) return;
     EventBatch batch;
     batch.events.push_back(told);
-    live->on_events(batch);
+    auto live = live_.lock();
+    if (*live != nullptr) (*live)->on_events(batch);
   });
   start();
 }
@@ -36,7 +35,7 @@ void MountHarness::start() {
   auto opened = Filesystem::open(options, *layout_, store, daemon, references, notifier);
   ASSERT_TRUE(opened) << opened.error().message;
   filesystem_ = *std::move(opened);
-  live_ = filesystem_.get();
+  *live_.lock() = filesystem_.get();
 }
 
 Answer<NodeReply> MountHarness::lookup(Number parent, const std::string& name, uint64_t unique) {

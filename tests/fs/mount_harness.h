@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <future>
 #include <map>
 #include <memory>
@@ -112,7 +111,7 @@ class MountHarness {
 
   void start();
   void stop() {
-    live_ = nullptr;
+    *live_.lock() = nullptr;
     filesystem_.reset();
   }
   // What a new worker of the same mount finds.
@@ -179,7 +178,7 @@ class MountHarness {
  private:
   std::unique_ptr<Layout> layout_;
   std::unique_ptr<Filesystem> filesystem_;
-  std::atomic<Filesystem*> live_{nullptr};  // for events on the daemon's threads
+  Guarded<Filesystem*> live_;  // for events on the daemon's threads; locked while one is told
 };
 
 }  // namespace hitfs::fs

@@ -145,7 +145,7 @@ void ModelTest::write() {
   auto* parent = at(directory);
   for (auto& [name, node] : parent->children) {
     if (node.type != FileType::file || one_in(2)) continue;
-    with(join(directory, name), [&](Number number) {
+    with(join(directory, name), [&, &node = node](Number number) {
       size_t offset = pick(node.bytes.size() + 3);
       std::string bytes(1 + pick(5), static_cast<char>('A' + pick(26)));
       ASSERT_TRUE(mount_.write(number, bytes, offset));
@@ -161,7 +161,7 @@ void ModelTest::truncate() {
   auto* parent = at(directory);
   for (auto& [name, node] : parent->children) {
     if (node.type != FileType::file || one_in(2)) continue;
-    with(join(directory, name), [&](Number number) {
+    with(join(directory, name), [&, &node = node](Number number) {
       size_t size = pick(node.bytes.size() + 2);
       ASSERT_TRUE(mount_.resize(number, size));
       node.bytes.resize(size);

@@ -16,13 +16,9 @@ std::string binary() {
   return named != nullptr && *named != '\0' ? named : HITFS_BINARY;
 }
 
-// The last line that is not empty: `hitfs token add` prints the token on a line of its own.
-std::string last_line(const std::string& text) {
-  const size_t end = text.find_last_not_of("\r\n ");
-  if (end == std::string::npos) return {};
-  const size_t before = text.find_last_of('\n', end);
-  const size_t begin = before == std::string::npos ? 0 : before + 1;
-  return text.substr(begin, end + 1 - begin);
+std::string without_newline(std::string text) {
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
 }
 
 }  // namespace
@@ -51,9 +47,10 @@ Outcome stop_hitfs(const std::filesystem::path& store) {
 TeamServer::TeamServer(std::filesystem::path folder) : folder_(std::move(folder)), port_(free_port()) {
   std::filesystem::create_directories(folder_);
   const std::string tokens = folder_ / "tokens.json";
-  const Outcome added = run(
-      hitfs({"token", "add", "--tokens", tokens, "--name", "team", "--rights", "read,write"}, folder_), kStartLimit);
-  token_ = last_line(added.output);
+  Command add = hitfs({"token", "add", "--tokens", tokens, "--name", "team", "--rights", "read,write"}, folder_);
+  add.with_errors = false;  // advice for people
+  const Outcome added = run(add, kStartLimit);
+  token_ = without_newline(added.output);
   if (added.code != 0 || token_.empty()) throw std::runtime_error("hitfs token add: " + added.output);
 
   ReadySocket ready(folder_);

@@ -50,7 +50,7 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 }
 
 // In the child, between fork and exec: system calls only.
-[[noreturn]] void become(char* const* arguments, char* const* environment, const char* directory, int log,
+[[noreturn]] void become(char* const* arguments, char* const* environment, const char* directory, int log, int errors,
                          pid_t parent) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -58,7 +58,7 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   const int null = ::open("/dev/null", O_RDONLY);
   ::dup2(null, STDIN_FILENO);
   ::dup2(log, STDOUT_FILENO);
-  ::dup2(log, STDERR_FILENO);
+  ::dup2(errors, STDERR_FILENO);
   if (*directory == '\0' || ::chdir(directory) == 0) ::execvpe(arguments[0], arguments, environment);
   ::dprintf(STDERR_FILENO, "cannot run %s in '%s': %s\n", arguments[0], directory, std::strerror(errno));
   ::_exit(127);
@@ -113,10 +113,13 @@ Process::Process(const Command& command) {
   log_.reset(::memfd_create("output", MFD_CLOEXEC));
   // Writers share one offset and append; output() reads by position.
   if (!log_ || ::fcntl(log_.get(), F_SETFL, O_APPEND) != 0) fail("memfd_create");
+  UniqueFd nowhere(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  if (!nowhere) fail("/dev/null");
+  const int errors = command.with_errors ? log_.get() : nowhere.get();
   const pid_t parent = ::getpid();
   pid_ = ::fork();
   if (pid_ < 0) fail("fork");
-  if (pid_ == 0) become(arguments.data(), environment.data(), directory.c_str(), log_.get(), parent);
+  if (pid_ == 0) become(arguments.data(), environment.data(), directory.c_str(), log_.get(), errors, parent);
   ::setpgid(pid_, pid_);  // whoever is first; EACCES after exec is fine
   exit_event_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
   if (!exit_event_) fail("pidfd_open");

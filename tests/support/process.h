@@ -20,12 +20,13 @@ struct Command {
   // Added to the test's own environment; a value of nullopt removes the variable.
   std::map<std::string, std::optional<std::string>> environment;
   std::filesystem::path directory;  // working directory; empty: the test's own
+  bool with_errors = true;          // false: stderr is thrown away
 };
 
 struct Outcome {
   int code = -1;           // the exit code, or 128 + the signal that ended the program
   bool timed_out = false;  // it was killed because its time was up
-  std::string output;      // stdout and stderr together
+  std::string output;      // stdout, and stderr with it
 };
 
 // One running program. The kernel kills it when the test's process dies (PR_SET_PDEATHSIG); the destructor kills its

@@ -26,7 +26,8 @@ using testing::RawConnection;
 constexpr const char* kBearer = "Authorization: Bearer s3cret\r\n";
 constexpr int kReadyTimeoutMs = 20'000;
 
-// A child that runs run_listener(); killed and reaped with its owner.
+// A child that runs run_listener(); killed and reaped with its owner. It is forked without exec, so make it before the
+// test has threads (a daemon).
 class ListenerProcess {
  public:
   ListenerProcess(const ListenerOptions& options, int socket) {
@@ -131,10 +132,10 @@ TEST_F(ListenerTest, AConnectWhileItIsDeadWaitsForTheNextOne) {
 
 TEST_F(ListenerTest, SigtermAnswersWhatWaitsForTheDaemonAsAMiss) {
   make_store("the artifact");
-  testing::ToyDaemon daemon;
-  daemon.start(options_.store);
   ListenerProcess listener(options_, socket_.fd.get());
   ASSERT_TRUE(listener.ready());
+  testing::ToyDaemon daemon;
+  daemon.start(options_.store);
   RawConnection waiting(socket_.port);
   waiting.send("GET /v1/cache/7 HTTP/1.1\r\nHost: localhost\r\n" + std::string(kBearer) + "\r\n");
   ASSERT_TRUE(daemon.wait_asked("/v1/fetch", 1));
@@ -183,11 +184,11 @@ TEST_F(ListenerTlsTest, ServeSpeaksTls) {
   options_.kind = ListenerKind::serve;
   options_.tokens_file = (dir_ / "tokens.json").string();
   auto token = add_token(options_.tokens_file, {.name = "ci", .rights = {.read = true, .write = true}}).value();
+  ListenerProcess listener(options_, socket_.fd.get());
+  ASSERT_TRUE(listener.ready());
   testing::ToyDaemon daemon;
   daemon.answer("/v1/store", R"({"outcome": "stored"})");
   daemon.start(options_.store);
-  ListenerProcess listener(options_, socket_.fd.get());
-  ASSERT_TRUE(listener.ready());
 
   auto url = "https://localhost:" + std::to_string(socket_.port) + "/v1/cache/";
   auto got = (dir_ / "got").string();

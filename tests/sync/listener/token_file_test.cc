@@ -109,6 +109,13 @@ TEST_F(TokenFileTest, WhatIsWrongIsNamedWithItsPlaceAndRemedy) {
   std::string hash(64, 'a');
   write(R"({"hitfs-tokens": 1, "tokens": [{"name": "x", "sha256": ")" + hash + R"(", "rights": ["own"]}]})");
   EXPECT_NE(list_tokens(file_).error().message.find("own"), std::string::npos);
+  for (const char* scopes : {"[]", "\"main\"", "[5]"}) {
+    write(R"({"hitfs-tokens": 1, "tokens": [{"name": "x", "rights": ["read"], "sha256": ")" + hash +
+          R"(", "read_scopes": )" + scopes + "}]}");
+    auto records = list_tokens(file_);
+    ASSERT_FALSE(records) << scopes;
+    EXPECT_NE(records.error().message.find("read_scopes"), std::string::npos) << records.error().message;
+  }
 }
 
 TEST_F(TokenFileTest, AMissingFileSaysHowToMakeOne) {

@@ -78,6 +78,7 @@ TEST_F(UsesAndEventsTest, AReportIsDoneBeforeTheNextQuestionForEvents) {
   EXPECT_EQ(queries[0], "front=endpoint&epoch=&after=0");
   EXPECT_EQ(queries[1], "front=endpoint&epoch=e&after=4");
   client_->interrupt();
+  daemon_.stop();  // its answer refers to this function's variables
 }
 
 }  // namespace
