@@ -62,6 +62,7 @@ struct Header {
   uint32_t large_slots, small_slots;
   uint32_t large_bytes, small_bytes, reply_bytes;
   uint64_t references;
+  uint64_t connection;                     // random, never 0: which mount this is (FilesystemOptions::connection)
   std::atomic<uint32_t> init_bytes;        // 0 until the kernel's INIT was read
   std::atomic<uint32_t> init_reply_bytes;  // 0 until it was answered
   std::array<std::byte, kInitBytes> init;

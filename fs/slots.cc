@@ -1,6 +1,7 @@
 #include "fs/slots.h"
 
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,7 +17,12 @@ std::atomic_ref<uint64_t> in_use_mark(fuse_in_header& header) {
   return std::atomic_ref<uint64_t>(*reinterpret_cast<uint64_t*>(&header));
 }
 
-void lay_out(format::Header& header) {
+Status lay_out(format::Header& header) {
+  while (header.connection == 0) {
+    if (::getrandom(&header.connection, sizeof(header.connection), 0) < 0 && errno != EINTR) {
+      return system_error("number the connection", errno);
+    }
+  }
   header.version = format::kVersion;
   header.large_slots = format::kLargeSlots;
   header.small_slots = format::kSmallSlots;
@@ -25,6 +31,7 @@ void lay_out(format::Header& header) {
   header.reply_bytes = format::kReplyBytes;
   header.references = format::kReferences;
   header.magic = format::kMagic;
+  return Ok{};
 }
 
 bool laid_out_by_us(const format::Header& header) {
@@ -63,7 +70,7 @@ Result<SlotMemory> SlotMemory::create() {
   auto base = map(fd.get(), Pages::lazy);
   if (!base) return std::move(base).error();
   SlotMemory memory(std::move(fd), *base);
-  lay_out(memory.header());
+  if (auto done = lay_out(memory.header()); !done) return std::move(done).error();
   return memory;
 }
 

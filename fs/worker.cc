@@ -78,10 +78,11 @@ void hand_over(const Filesystem& filesystem, const Deadline& until) {
   if (size_t left = filesystem.uncommitted(); left > 0) kLog.warn("left_in_staging entries={}", left);
 }
 
-FilesystemOptions filesystem_options(const WorkerOptions& options) {
+FilesystemOptions filesystem_options(const WorkerOptions& options, const SlotMemory& slots) {
   FilesystemOptions result;
   result.store = options.store;
   result.mount_name = options.mount_name;
+  result.connection = slots.header().connection;
   result.scope = options.scope;
   result.uid = options.uid;
   result.gid = options.gid;
@@ -105,7 +106,8 @@ Status serve(const WorkerOptions& options) {
   ReferenceTable references(*slots);
   QueuedNotifier notifier(std::move(*notify));
   auto daemon = DaemonClient::open(options.store);
-  auto filesystem = Filesystem::open(filesystem_options(options), **layout, **reader, *daemon, references, notifier);
+  auto filesystem =
+      Filesystem::open(filesystem_options(options, *slots), **layout, **reader, *daemon, references, notifier);
   if (!filesystem) return in_context("open the mount " + options.mount_name, std::move(filesystem).error());
 
   FuseServerOptions server_options{.fuse_fd = options.fuse_fd};

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -13,6 +14,7 @@
 #include <thread>
 
 #include "fs/stall_detector.h"
+#include "tests/support/build_rounds.h"
 #include "tests/support/test_mount.h"
 
 namespace hitfs::testing {
@@ -43,19 +45,18 @@ class SurvivalTest : public ::testing::Test {
     mount_->kill_worker();
     ASSERT_TRUE(mount_->start_worker()) << mount_->last_exit();
   }
+  // A handler runs for a LOOKUP.
+  bool carries_out_a_lookup() {
+    auto& slots = mount_->slots();
+    auto used = slots.slots_in_use();
+    return std::any_of(used.begin(), used.end(), [&](fs::SlotIndex slot) {
+      return slots.request(slot).opcode == FUSE_LOOKUP &&
+             slots.descriptor(slot).state == fs::format::SlotState::executing;
+    });
+  }
   int lookup(const std::string& name) const { return ::access((*mount_ / name).c_str(), F_OK) == 0 ? 0 : errno; }
   std::optional<TestMount> mount_;
 };
-
-std::string content(int round, int size) {
-  std::string text = "round " + std::to_string(round) + ":";
-  while (text.size() < static_cast<size_t>(size)) text += std::to_string(text.size() * 31 + static_cast<size_t>(round));
-  return text;
-}
-
-std::string complaint(const std::string& what, int round) {
-  return what + " in round " + std::to_string(round) + ": " + std::strerror(errno);
-}
 
 // The letter of proc(5): 'T' for stopped.
 char state_of(pid_t pid) {
@@ -64,49 +65,6 @@ char state_of(pid_t pid) {
   char state = '?';
   file >> number >> name >> state;
   return state;
-}
-
-// One round of what a build does with a cache folder; "" or what failed.
-std::string build_round(const stdfs::path& root, int round) {
-  auto temporary = (root / "tmp").string();
-  auto entry = (root / ("entry" + std::to_string(round % 5))).string();
-  auto text = content(round, 100 + (round * 7919) % 60'000);
-  if (::mkdir(temporary.c_str(), 0755) < 0) return complaint("mkdir", round);
-  UniqueFd file(::open((temporary + "/data").c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-  if (!file) return complaint("create", round);
-  for (size_t done = 0; done < text.size(); done += 10'000) {
-    auto piece = std::string_view(text).substr(done, 10'000);
-    if (::write(file.get(), piece.data(), piece.size()) != static_cast<ssize_t>(piece.size())) {
-      return complaint("write", round);
-    }
-  }
-  file.reset();
-  if (::symlink("data", (temporary + "/link").c_str()) < 0) return complaint("symlink", round);
-  if (::access(entry.c_str(), F_OK) == 0) {
-    if (::unlink((entry + "/data").c_str()) < 0) return complaint("unlink", round);
-    if (::unlink((entry + "/link").c_str()) < 0) return complaint("unlink of the link", round);
-    if (::rmdir(entry.c_str()) < 0) return complaint("rmdir", round);
-  } else if (errno != ENOENT) {
-    return complaint("access", round);
-  }
-  if (::rename(temporary.c_str(), entry.c_str()) < 0) return complaint("rename", round);
-  std::ifstream stream(entry + "/link", std::ios::binary);
-  std::string got{std::istreambuf_iterator<char>(stream), {}};
-  if (got != text) return "wrong bytes in round " + std::to_string(round) + ", " + std::to_string(got.size());
-  return "";
-}
-
-// Runs rounds in a process of its own until `stop` exists; a failure is told in `report`.
-int build_until(const stdfs::path& root, const stdfs::path& stop, const stdfs::path& report) {
-  if (::mkdir(root.c_str(), 0755) < 0) return 1;
-  int round = 0;
-  for (; !stdfs::exists(stop); ++round) {
-    if (auto failed = build_round(root, round); !failed.empty()) {
-      std::ofstream(report) << failed;
-      return 2;
-    }
-  }
-  return round > 3 ? 0 : 3;
 }
 
 }  // namespace
@@ -230,18 +188,16 @@ TEST_F(SurvivalTest, AStalledRequestIsFoundAndGivenUpAtTheSecondTime) {
   fs::StallDetector detector(mount.slots(), mount.mount().descriptor(), clock);
   constexpr Milliseconds kLimit{5000};
   TestProcess victim([&] { return lookup("stall-1"); });
-  EXPECT_LT(detector.stalled_for(), kLimit);
-  clock.ahead = Milliseconds(6000);
-  ASSERT_TRUE(eventually([&] { return detector.stalled_for() >= kLimit; }));
-  detector.blame(kLimit);
-  mount.kill_worker();
-  detector.worker_replaced();
-  auto ready = mount.spawn_worker();  // stalls again, while it settles
-  EXPECT_LT(detector.stalled_for(), kLimit);
-  clock.ahead = Milliseconds(12'000);
-  EXPECT_GE(detector.stalled_for(), kLimit);
-  detector.blame(kLimit);
-  mount.kill_worker();
+  for (uint64_t dead_workers : {0, 1}) {
+    ASSERT_TRUE(eventually([&] { return mount.counts().settled == dead_workers && carries_out_a_lookup(); }));
+    EXPECT_LT(detector.stalled_for(), kLimit);
+    clock.ahead += Milliseconds(6000);
+    EXPECT_GE(detector.stalled_for(), kLimit);
+    detector.blame(kLimit);
+    mount.kill_worker();
+    detector.worker_replaced();
+    if (dead_workers == 0) mount.spawn_worker();  // stalls again, while it settles
+  }
   ASSERT_TRUE(mount.start_worker());
   EXPECT_EQ(victim.wait(), EIO);
 }
