@@ -107,13 +107,18 @@ fingerprint() {
 
 # ---- real build output: this build's folder, and the headers and libraries it was built with -------------------------------
 collect_build_output() {
-  local to=$1 library
+  local to=$1 library link
   mkdir -p "$to/sysroot" "$to/lib"
   tar -C build --exclude=./tools --exclude=./Testing --exclude='./test-*' -cf - . | tar -C "$to" -xf -
   # What the packages brought for compiling, and the libraries that the program loads, both with their links.
   scripts/packages.sh --list build | grep -e '-dev$' | xargs dpkg -L libstdc++-12-dev libc6-dev | grep -E '^/usr/(include|lib)/' |
     LC_ALL=C sort -u | sed 's#^/##' >"$work/sysroot-files"
   tar -C / --no-recursion --files-from="$work/sysroot-files" -cf - | tar -C "$to/sysroot" -xf -
+  # As in every sysroot that can be moved: links to absolute paths become relative ones. A link that leaves its entry would
+  # not travel.
+  find "$to/sysroot" -lname '/*' | while read -r link; do
+    ln -sfnr "$to/sysroot$(readlink "$link")" "$link"
+  done
   ldd build/hitfs | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | while read -r library; do
     cp -P "$library" "$to/lib/"
     [[ ! -L "$library" ]] || cp -P "$(realpath "$library")" "$to/lib/"
@@ -133,10 +138,12 @@ demo_directory() {
   began=$(now_ms)
   cp -a "$work/output" "$work/A/cache/saving"
   mv "$work/A/cache/saving" "$work/A/cache/$hash"
+  # The rename made it visible; fsync of the folder returns when it is an entry that survives a power cut.
+  sync "$work/A/cache"
   saved=$(now_ms)
   on_machine A "$hitfs" flush >/dev/null
   at_remote=$(now_ms)
-  info "saved under ${hash:0:12}... in $((saved - began)) ms; on the server $((at_remote - saved)) ms later, $(human "$(du -sb "$work/server/store" | cut -f1)")"
+  info "saved and durable under ${hash:0:12}... in $((saved - began)) ms; on the server $((at_remote - saved)) ms later, $(human "$(du -sb "$work/server/store" | cut -f1)")"
 
   say "2. Machine A is stopped, and its store is moved away"
   on_machine A "$hitfs" unmount "$work/A/cache" | sed 's/^/  /'
