@@ -2,7 +2,7 @@
 
 #include "cli/context.h"
 #include "cli/exit_codes.h"
-#include "store/base/io.h"
+#include "cli/supervisor/start.h"
 
 namespace hitfs {
 
@@ -31,9 +31,7 @@ int cmd_serve(const Context& context) {
   options.max_artifact_bytes = context.config.max_artifact_bytes;
   auto task = context.programs.supervisor_options(context.config, {.serve = options, .started = false});
   if (!task) return context.output.fail(task.error());
-  if (auto made = io::make_directories(context.config.store.root, 0700, "store"); !made) {
-    return context.output.fail(in_context("store", std::move(made).error()));
-  }
+  if (auto made = make_store_folder(context.config.store); !made) return context.output.fail(made.error());
   auto ended = context.programs.run_supervisor_here(*task);
   return ended ? kDone : context.output.fail(ended.error());
 }

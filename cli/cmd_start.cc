@@ -7,6 +7,7 @@
 #include "cli/context.h"
 #include "cli/exit_codes.h"
 #include "cli/lease.h"
+#include "cli/supervisor/start.h"
 #include "cli/tool_environment.h"
 
 namespace hitfs {
@@ -18,6 +19,7 @@ constexpr Milliseconds kAnswerLimit{5000};
 int start_here(const Context& context) {
   auto options = context.programs.supervisor_options(context.config, {.serve = {}, .started = true});
   if (!options) return context.output.fail(options.error());
+  if (auto made = make_store_folder(context.config.store); !made) return context.output.fail(made.error());
   auto ended = context.programs.run_supervisor_here(*options);
   return ended ? kDone : context.output.fail(ended.error());
 }

@@ -59,6 +59,7 @@ class Intake final : public EntryIntake {
   Status require(const std::vector<Digest>& blobs);
   Status write_manifest(CommitWork& work);
   Result<std::optional<Committed>> compare_with_existing(CommitWork& work);
+  Status as_durable_as_asked(const CommitWork& work, uint64_t epoch);
   Result<Reservation> reserve(const CommitWork& work);
   Change change_for(CommitWork& work);
   Result<bool> carry_out(CommitWork& work);

@@ -38,7 +38,8 @@ struct Intake::CommitWork {
   UniqueFd manifest_file;
 
   Committed outcome;
-  uint64_t compared_id = 0;  // the existing entry that was compared, and is not the same
+  uint64_t same_epoch = kDurable;  // of the entry that turned out to be the same in the lane
+  uint64_t compared_id = 0;        // the existing entry that was compared, and is not the same
 
   Change* change = nullptr;
   std::function<Result<bool>(Index&)> rows;
@@ -171,6 +172,9 @@ Result<Committed> Intake::commit_manifest(std::string manifest, const CommitOpti
     work.outcome.entry_id = work.row.entry.id;
     if (!work.retired.entries().empty()) work.outcome.retired = work.retired.entries().front();
   }
+  if (work.outcome.result == CommitResult::same) {
+    if (auto durable = as_durable_as_asked(work, work.same_epoch); !durable) return std::move(durable).error();
+  }
   parts_.notices.deliver();
   return std::move(work.outcome);
 }
@@ -184,9 +188,18 @@ Result<std::optional<Committed>> Intake::compare_with_existing(CommitWork& work)
   bool readable = false;
   work.compared_id = (*existing)->entry.id;
   bool same = says_the_same(parts_, *work.view, **existing, work.options.replace, readable);
-  if (same) return std::optional(Committed{CommitResult::same, work.compared_id, std::nullopt});
+  if (same) {
+    if (auto durable = as_durable_as_asked(work, (*existing)->epoch); !durable) return std::move(durable).error();
+    return std::optional(Committed{CommitResult::same, work.compared_id, std::nullopt});
+  }
   if (work.options.replace || !readable) return std::optional<Committed>();
   return std::optional(Committed{CommitResult::different, work.compared_id, std::nullopt});
+}
+
+// "The same is here" acknowledges what is here: for a durable commit it must be on disk too.
+Status Intake::as_durable_as_asked(const CommitWork& work, uint64_t epoch) {
+  if (!work.options.durable || parts_.published.lock()->epochs.is_flushed(epoch)) return Ok{};
+  return flush_store(parts_);
 }
 
 Status Intake::write_manifest(CommitWork& work) {
@@ -338,6 +351,7 @@ Result<CommitResult> Intake::insert_entry(CommitWork& work, Index& index) {
     bool readable = false;
     bool same = says_the_same(parts_, *work.view, **existing, work.options.replace, readable);
     work.outcome.entry_id = (*existing)->entry.id;
+    work.same_epoch = (*existing)->epoch;
     if (same) return CommitResult::same;
     if (!work.options.replace && readable) return CommitResult::different;
   }

@@ -47,7 +47,8 @@ std::string holder(const StorePaths& paths) {
 }  // namespace
 
 Result<uint64_t> filesystem_type_of(const std::filesystem::path& folder) {
-  auto existing = folder;
+  std::error_code failure;
+  auto existing = std::filesystem::absolute(folder, failure);
   struct statfs info {};
   while (::statfs(existing.c_str(), &info) < 0) {
     if (errno != ENOENT || !existing.has_parent_path() || existing.parent_path() == existing) {

@@ -22,18 +22,6 @@ namespace {
 // Between two looks at a lock that another process lets go of soon: there is no event for it.
 constexpr Milliseconds kLook{10};
 
-Status make_store_folder(const StorePaths& store) {
-  auto made = io::make_directories(store.root, 0700, "store");
-  if (!made) return in_context("store " + store.root.string(), std::move(made).error());
-  struct stat info {};
-  if (::stat(store.root.c_str(), &info) < 0) return system_error("store " + store.root.string(), errno);
-  if (info.st_uid != ::geteuid()) {
-    return Error{Code::permission_denied, "store " + store.root.string() + " belongs to another user (uid " +
-                                              std::to_string(info.st_uid) + "); use --store to name one of your own"};
-  }
-  return Ok{};
-}
-
 Result<UniqueFd> open_log(const StorePaths& store) {
   auto path = store.root / "supervisor.log";
   UniqueFd log(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
@@ -90,6 +78,18 @@ Status launch(const StorePaths& store, const SupervisorCommand& command, const D
 }
 
 }  // namespace
+
+Status make_store_folder(const StorePaths& store) {
+  auto made = io::make_directories(store.root, 0700, "store");
+  if (!made) return in_context("store " + store.root.string(), std::move(made).error());
+  struct stat info {};
+  if (::stat(store.root.c_str(), &info) < 0) return system_error("store " + store.root.string(), errno);
+  if (info.st_uid != ::geteuid()) {
+    return Error{Code::permission_denied, "store " + store.root.string() + " belongs to another user (uid " +
+                                              std::to_string(info.st_uid) + "); use --store to name one of your own"};
+  }
+  return Ok{};
+}
 
 Result<ControlClient> reach_supervisor(const StorePaths& store,
                                        const std::function<Result<SupervisorCommand>()>& command,

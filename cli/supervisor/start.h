@@ -26,6 +26,9 @@ Result<ControlClient> reach_supervisor(const StorePaths& store,
                                        const std::function<Result<SupervisorCommand>()>& command,
                                        const Deadline& until);
 
+// Makes the folder (0700) when it is missing; `permission_denied` for one of another user.
+Status make_store_folder(const StorePaths& store);
+
 // Waits until no supervisor holds the store.
 Status wait_until_free(const StorePaths& store, const Deadline& until);
 

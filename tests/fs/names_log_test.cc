@@ -63,6 +63,31 @@ TEST(NamesLogTest, KeepsEveryFieldOfARecord) {
   }
 }
 
+TEST(NamesLogTest, TheExampleInTheReadmeIsTrue) {
+  testing::TempDir dir;
+  NameRecord record;
+  record.op = NameOp::create;
+  record.unique = 8;
+  record.time_ns = 1'700'000'000'000'000'000;
+  record.number = (1ull << 52) + 1;
+  record.parent = 1;
+  record.mode = 0644;
+  record.name = "f";
+  {
+    auto log = NamesLog::open(dir / "log", [](const NameRecord&) {});
+    ASSERT_TRUE(log->append(record));
+  }
+  const unsigned char expected[] = {
+      0x31, 0, 0,    0, 0x2b, 0xa7, 0x91, 0x78,                                            // length, checksum
+      2,    0, 0x8f, 0,                                                                    // create, mask
+      8,    0, 0,    0, 0,    0,    0,    0,    0, 0, 0x2a, 0x36, 0xfe, 0x9c, 0x97, 0x17,  // unique, time
+      1,    0, 0,    0, 0,    0,    0x10, 0,    1, 0, 0,    0,    0,    0,    0,    0,     // number, parent
+      0xa4, 1, 0,    0, 0,    0,    0,    0,    1, 0, 0x66, 0,    0,                       // mode, names
+  };
+  auto bytes = io::read_file(dir / "log", 1 << 20).value();
+  EXPECT_EQ(bytes, "hitfs names 001\n" + std::string(reinterpret_cast<const char*>(expected), sizeof(expected)));
+}
+
 TEST(NamesLogTest, RefusesRecordsThatEncodeDoesNotMake) {
   auto payload = encode(example(1, "name"));
   for (size_t length = 0; length < payload.size(); ++length) EXPECT_FALSE(decode(payload.substr(0, length)));

@@ -211,6 +211,23 @@ TEST_F(StoreVerifyTest, AfterARebootUnflushedEntriesAreInvisibleUntilChecked) {
   expect(reader(), {"durable", "flushed", "lost", "new", "sound"});
 }
 
+TEST_F(StoreVerifyTest, ADurableCommitOfWhatIsHereMakesThatDurable) {
+  ASSERT_TRUE(put_tree(*store_, flat("pulled"), {{"f", bytes_of(100'000, 1)}, {"g", "tiny"}}));
+  auto again = put_tree(*store_, flat("pulled"), {{"f", bytes_of(100'000, 1)}, {"g", "tiny"}}, durable());
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->result, CommitResult::same);
+  ASSERT_TRUE(put_tree(*store_, flat("other"), {{"f", "only pulled"}}));
+  // Relies on a blob that is not flushed.
+  ASSERT_TRUE(put_tree(*store_, flat("relies"), {{"f", "only pulled"}}, durable()));
+  StorePaths after{dir_ / "after"};
+  std::filesystem::copy(paths_.root, after.root, std::filesystem::copy_options::recursive);
+  store_.reset();
+  paths_ = after;
+  open("boot 2");
+  EXPECT_TRUE(reader().find(flat("pulled")));
+  EXPECT_EQ(read_tree(reader(), flat("relies"))->at("f"), "only pulled");
+}
+
 TEST_F(StoreVerifyTest, AnAttachedArtifactIsNotBelievedAfterAReboot) {
   auto committed = put_tree(*store_, flat("a"), {{"f", "1"}}, durable());
   {

@@ -9,7 +9,7 @@ namespace hitfs::testing {
 namespace {
 
 constexpr Milliseconds kStartLimit{20000};
-constexpr Milliseconds kStopLimit{60000};
+constexpr Milliseconds kStopLimit{120000};
 
 std::string binary() {
   const char* named = std::getenv("HITFS_TEST_BINARY");
@@ -40,8 +40,8 @@ Command below_hitfs_run(const std::filesystem::path& store, Command command) {
   return wrapped;
 }
 
-Outcome stop_hitfs(const std::filesystem::path& store) {
-  return run(hitfs({"stop", "--store", store}, store.parent_path()), kStopLimit);
+Outcome stop_hitfs(const std::filesystem::path& store, const std::string& flush) {
+  return run(hitfs({"stop", "--store", store, "--flush", flush}, store.parent_path()), kStopLimit);
 }
 
 TeamServer::TeamServer(std::filesystem::path folder) : folder_(std::move(folder)), port_(free_port()) {

@@ -17,8 +17,8 @@ Command hitfs(std::vector<std::string> arguments, const std::filesystem::path& h
 // `command` below `hitfs run --store STORE`, in its directory and with its environment.
 Command below_hitfs_run(const std::filesystem::path& store, Command command);
 
-// `hitfs stop --store STORE`: afterwards the store can be moved.
-Outcome stop_hitfs(const std::filesystem::path& store);
+// `hitfs stop --store STORE --flush FLUSH`: afterwards the store can be moved. Its code is 1 when uploads are left.
+Outcome stop_hitfs(const std::filesystem::path& store, const std::string& flush = "60s");
 
 // A team server, `hitfs serve`, on a free port of loopback with one token that may read and write.
 class TeamServer {
@@ -28,7 +28,7 @@ class TeamServer {
 
   [[nodiscard]] std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
   [[nodiscard]] const std::string& token() const { return token_; }
-  [[nodiscard]] Process& process() { return *process_; }
+  [[nodiscard]] bool running() const { return process_->running(); }
   // As a power cut: no orderly end. The port stays refused.
   void kill();
 
