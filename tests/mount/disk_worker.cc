@@ -1,5 +1,6 @@
 // A mount worker over a DiskFilesystem, for tests of the edge: `test_disk_worker FUSE_FD SLOTS_FD READY_FD FOLDER
-// close|rename SECONDS`. SIGUSR1 releases the parked lookups.
+// close|rename SECONDS`. SIGUSR1 releases the parked lookups; SIGUSR2 makes the kernel forget the name "known" at the
+// top.
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -13,6 +14,7 @@
 
 #include "fs/crash_blame.h"
 #include "fs/fuse_server.h"
+#include "fs/kernel_notifier.h"
 #include "fs/reference_table.h"
 #include "store/base/log.h"
 #include "tests/support/disk_filesystem.h"
@@ -28,12 +30,16 @@ int main(int count, char** arguments) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGUSR1);
+  sigaddset(&signals, SIGUSR2);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   UniqueFd signal_fd(::signalfd(-1, &signals, SFD_CLOEXEC));
   blame_requests_for_crashes();
 
   FuseServerOptions options{.fuse_fd = std::atoi(arguments[1])};
   options.open_and_release = std::string(arguments[5]) == "close";
+  auto notify = NotifyProcess::start(options.fuse_fd);
+  if (!notify) return 3;
+  QueuedNotifier notifier(std::move(*notify));
   auto slots = SlotMemory::attach(std::atoi(arguments[2]), SlotMemory::Pages::resident);
   if (!slots) return 3;
   ReferenceTable references(*slots);
@@ -58,6 +64,10 @@ int main(int count, char** arguments) {
       (*server)->quiesce(Deadline::after(std::chrono::seconds(2)));
       ::_exit(0);
     }
-    filesystem.release();
+    if (signal.ssi_signo == SIGUSR2) {
+      notifier.invalidate_name(kRootNumber, "known");
+    } else {
+      filesystem.release();
+    }
   }
 }

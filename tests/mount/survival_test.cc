@@ -259,6 +259,38 @@ TEST_F(SurvivalTest, GivingAMountUpFailsCallsInsteadOfHangingThem) {
   EXPECT_EQ(lookup("more"), ENOENT);
 }
 
+TEST_F(SurvivalTest, AForgottenNameIsAskedForAgain) {
+  auto& mount = *mount_;
+  std::ofstream(mount / "known") << "x";
+  EXPECT_EQ(lookup("known"), 0);
+  auto before = mount.counts().of("LOOKUP");
+  EXPECT_EQ(lookup("known"), 0);
+  EXPECT_EQ(mount.counts().of("LOOKUP"), before) << "the kernel knows it";
+  mount.signal_worker(SIGUSR2);
+  EXPECT_TRUE(eventually([&] { return lookup("known") == 0 && mount.counts().of("LOOKUP") > before; }));
+}
+
+// The kernel makes whoever forgets a name wait, uninterruptibly, for a LOOKUP in its directory.
+TEST_F(SurvivalTest, AWorkerCanBeKilledWhileItsInvalidationWaits) {
+  auto& mount = *mount_;
+  std::ofstream(mount / "known") << "x";
+  TestProcess waiting([&] { return lookup("parked-1"); });
+  ASSERT_TRUE(eventually([&] { return mount.counts().parked == 1; }));
+  std::ifstream children("/proc/" + std::to_string(mount.worker()) + "/task/" + std::to_string(mount.worker()) +
+                         "/children");
+  pid_t notify = 0;
+  ASSERT_TRUE(children >> notify);
+  mount.signal_worker(SIGUSR2);
+  ASSERT_TRUE(eventually([&] { return state_of(notify) == 'D'; })) << state_of(notify);
+  mount.kill_worker();
+  ASSERT_TRUE(mount.start_worker());
+  EXPECT_EQ(mount.counts().parked, 1u);
+  mount.signal_worker(SIGUSR1);
+  EXPECT_EQ(waiting.wait(), ENOENT);
+  EXPECT_TRUE(eventually([&] { return state_of(notify) == '?' || state_of(notify) == 'Z'; }))
+      << "it ends with its worker";
+}
+
 TEST_F(SurvivalTest, AWorkerEndsWhenItsMountIsGone) {
   auto& mount = *mount_;
   ASSERT_TRUE(mount.mount().unmount());
