@@ -19,6 +19,11 @@ done
 "$work/root/usr/bin/hitfs" --version >"$work/version" || fail "the installed hitfs does not print its version"
 grep -qE '[0-9]+\.[0-9]+\.[0-9]+' "$work/version" || fail "no version in: $(cat "$work/version")"
 
+# A key that the program knows and the README does not is a document that fell behind.
+for key in $("$work/root/usr/bin/hitfs" --help | sed -n '/^Settings:/,/^Subcommands:/s/^  --\([a-z-]*\) .*/\1/p'); do
+  grep -q "\`$key\`" "$work/root/usr/share/doc/hitfs/README.md" || fail "README.md does not explain the key $key"
+done
+
 (cd "$work" && cpack -G DEB --config "$build/CPackConfig.cmake" -B "$work/deb" >"$work/cpack.log" 2>&1) ||
   { cat "$work/cpack.log"; fail "cpack -G DEB"; }
 package=$(echo "$work"/deb/*.deb)
