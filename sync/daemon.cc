@@ -99,8 +99,7 @@ void Daemon::build_parts(const DaemonOptions& options) {
   fetcher_ = std::make_unique<Fetcher>(Fetcher::Parts{*store_, *remotes_, *scratch_, *sessions_, *timers_}, limits,
                                        kFetchThreads);
   auto order = options.continuous_integration ? PushQueue::Order::smallest_first : PushQueue::Order::oldest_first;
-  pusher_ =
-      std::make_unique<Pusher>(Pusher::Parts{*store_, *remotes_, *scratch_, *sessions_},
+  pusher_ = std::make_unique<Pusher>(Pusher::Parts{*store_, *remotes_, *scratch_, *sessions_},
                                      Pusher::Options{.order = order, .on_push_failed = options.on_push_failed});
   *running_pusher_.lock() = pusher_.get();
   handover_ = std::make_unique<Handover>(*store_, *remotes_, paths_, limits, [this] { pusher_->wake(); });

@@ -125,7 +125,9 @@ TEST_F(FetcherTest, AFailureIsNotTakenForAMiss) {
   auto reply = fetch(kKey);
   EXPECT_EQ(reply.outcome, FetchOutcome::unavailable);
   EXPECT_EQ(reply.why, "broken: 502");
-  EXPECT_EQ(parts_.sessions.end(id)->failed, 1u);
+  auto counters = *parts_.sessions.end(id);
+  EXPECT_EQ(counters.failed, 1u);
+  EXPECT_EQ(counters.miss, 0u);
 }
 
 TEST_F(FetcherTest, DamagedBytesNeverBecomeAnEntry) {
