@@ -148,7 +148,8 @@ void ModelTest::write() {
     with(join(directory, name), [&, &node = node](Number number) {
       size_t offset = pick(node.bytes.size() + 3);
       std::string bytes(1 + pick(5), static_cast<char>('A' + pick(26)));
-      ASSERT_TRUE(mount_.write(number, bytes, offset));
+      auto written = mount_.write(number, bytes, offset);
+      ASSERT_TRUE(written) << join(directory, name) << " error " << static_cast<int>(written.error());
       if (node.bytes.size() < offset + bytes.size()) node.bytes.resize(offset + bytes.size());
       node.bytes.replace(offset, bytes.size(), bytes);
     });
