@@ -2,6 +2,7 @@
 #include "cli/exit_codes.h"
 #include "cli/lease.h"
 #include "cli/supervisor/start.h"
+#include "fs/mount_table.h"
 #include "store/key.h"
 
 namespace hitfs {
@@ -10,6 +11,14 @@ namespace {
 
 constexpr Milliseconds kMountLimit{30000};
 constexpr Milliseconds kEndLimit{60000};
+
+// The store whose supervisor holds the mount at `place`: it stands in the mount table, so that nobody has to say it again.
+StorePaths store_of_mount(const std::filesystem::path& place, const StorePaths& configured) {
+  auto mounted = fs::find_mount(place);
+  if (!mounted || !*mounted || (*mounted)->type != "fuse.hitfs") return configured;
+  const auto& source = (*mounted)->source;
+  return source.starts_with('/') ? StorePaths{source} : configured;
+}
 
 }  // namespace
 
@@ -36,10 +45,11 @@ int cmd_mount(const Context& context) {
 int cmd_unmount(const Context& context) {
   auto place = resolve_mount_point(context.arguments.mount_point, false);
   if (!place) return context.output.fail(place.error());
-  auto control = ControlClient::connect(context.config.store);
+  auto store = store_of_mount(*place, context.config.store);
+  auto control = ControlClient::connect(store);
   if (!control) {
     return context.output.fail({Code::not_found, place->string() + ": nothing is mounted from the store " +
-                                                     context.config.store.root.string() + " (is it another --store?)"});
+                                                     store.root.string() + " (is it another --store?)"});
   }
   Json message;
   message["op"] = "unmount";
@@ -51,7 +61,7 @@ int cmd_unmount(const Context& context) {
     // The last one: the store can be moved when we return.
     auto until = Deadline::after(context.config.flush_ci + kEndLimit);
     if (auto closed = control->wait_until_closed(until); !closed) return context.output.fail(closed.error());
-    if (auto free = wait_until_free(context.config.store, until); !free) return context.output.fail(free.error());
+    if (auto free = wait_until_free(store, until); !free) return context.output.fail(free.error());
   }
   Json said;
   said["unmounted"] = place->string();

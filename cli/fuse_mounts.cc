@@ -72,7 +72,10 @@ class FuseMounts final : public MountDriver {
   Result<std::unique_ptr<MountedDevice>> mount(const MountRequest& request) override {
     auto memory = fs::SlotMemory::create();
     if (!memory) return std::move(memory).error();
-    auto mount = fs::Mount::mount({request.mount_point, request.allow_other, request.force});
+    auto mount = fs::Mount::mount({.mount_point = request.mount_point,
+                                   .allow_other = request.allow_other,
+                                   .force = request.force,
+                                   .source = store_.root.string()});
     if (!mount) return std::move(mount).error();
     UniqueFd device(::fcntl(mount->descriptor(), F_DUPFD_CLOEXEC, 3));
     if (!device) return system_error("duplicate the connection", errno);

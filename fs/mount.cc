@@ -144,13 +144,13 @@ Error no_device(int failure) {
                "/dev/fuse is not there: load the module fuse, or start the container with --device /dev/fuse"};
 }
 
-Result<UniqueFd> mount_as_root(const std::filesystem::path& mount_point, bool allow_other) {
+Result<UniqueFd> mount_as_root(const std::filesystem::path& mount_point, const MountOptions& wanted) {
   UniqueFd device(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
   if (!device) return no_device(errno);
   std::string options =
       "fd=" + std::to_string(device.get()) + ",rootmode=40000,user_id=0,group_id=0,default_permissions";
-  if (allow_other) options += ",allow_other";
-  if (::mount("hitfs", mount_point.c_str(), kType, MS_NOSUID | MS_NODEV, options.c_str()) == 0) return device;
+  if (wanted.allow_other) options += ",allow_other";
+  if (::mount(wanted.source.c_str(), mount_point.c_str(), kType, MS_NOSUID | MS_NODEV, options.c_str()) == 0) return device;
   if (errno == EPERM) {
     return Error{Code::permission_denied,
                  "not allowed to mount: a container needs --cap-add SYS_ADMIN --device /dev/fuse"};
@@ -159,14 +159,25 @@ Result<UniqueFd> mount_as_root(const std::filesystem::path& mount_point, bool al
   return system_error("mount " + mount_point.string(), errno);
 }
 
-Result<UniqueFd> mount_as_user(const std::filesystem::path& mount_point, bool allow_other) {
+// Options are separated by commas, which a path may hold.
+std::string escape_option(const std::string& value) {
+  std::string escaped;
+  for (char c : value) {
+    if (c == ',' || c == '\\') escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
+}
+
+Result<UniqueFd> mount_as_user(const std::filesystem::path& mount_point, const MountOptions& wanted) {
   if (::access("/dev/fuse", R_OK | W_OK) != 0) return no_device(errno);
-  if (allow_other && !users_may_allow_other()) {
+  if (wanted.allow_other && !users_may_allow_other()) {
     return Error{Code::permission_denied,
                  "--allow-other needs the line user_allow_other in /etc/fuse.conf: add it, or mount as root"};
   }
-  std::string options = "fsname=hitfs,subtype=hitfs,nosuid,nodev,default_permissions";
-  if (allow_other) options += ",allow_other";
+  std::string options =
+      "fsname=" + escape_option(wanted.source) + ",subtype=hitfs,nosuid,nodev,default_permissions";
+  if (wanted.allow_other) options += ",allow_other";
   return fusermount::mount(mount_point.string(), options, Deadline::after(kPatience));
 }
 
@@ -177,8 +188,7 @@ Result<Mount> Mount::mount(const MountOptions& options) {
   if (!place) return std::move(place).error();
   if (auto cleared = clear_place(*place); !cleared) return std::move(cleared).error();
   if (auto checked = check_place(*place, options.force); !checked) return std::move(checked).error();
-  auto device =
-      ::geteuid() == 0 ? mount_as_root(*place, options.allow_other) : mount_as_user(*place, options.allow_other);
+  auto device = ::geteuid() == 0 ? mount_as_root(*place, options) : mount_as_user(*place, options);
   if (!device) return in_context("mount " + place->string(), std::move(device).error());
   auto mounted = find_mount(*place);
   std::string number = mounted && mounted->has_value() ? (*mounted)->device : "";

@@ -12,6 +12,8 @@ struct MountOptions {
   std::filesystem::path mount_point;  // an existing directory
   bool allow_other = false;           // other users (root included) may see it
   bool force = false;                 // also over a directory that is not empty: what is in it is hidden meanwhile
+  // What mount(8) and df(1) show as the device: the store's folder, by which `hitfs unmount DIR` finds its supervisor.
+  std::string source = "hitfs";
 };
 
 // A mounted FUSE connection: the descriptor of /dev/fuse and the mount point. It lives in the supervisor, which never

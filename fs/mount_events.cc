@@ -39,7 +39,9 @@ void MountFilesystem::on_committed(const DaemonEvent& event) {
     }
     state->names.touch_root(now_ns());
   }
-  notifier_.invalidate_name(kRootNumber, event.key.name);
+  // A lookup that waited for this entry has its numbers already: forgetting them in the middle of a first pass costs a
+  // request for every name.
+  if (references_.count(event.entry_id) == 0) notifier_.invalidate_name(kRootNumber, event.key.name);
 }
 
 void MountFilesystem::on_retired(const DaemonEvent& event) {

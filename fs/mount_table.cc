@@ -37,8 +37,10 @@ std::optional<MountedAt> find_mount_in(const std::string& mountinfo, const std::
     if (unescape(point) != path) continue;
     while (fields >> field && field != "-") {
     }
-    MountedAt mounted{"", device};
-    fields >> mounted.type;
+    MountedAt mounted{"", device, ""};
+    std::string source;
+    fields >> mounted.type >> source;
+    mounted.source = unescape(source);
     found = std::move(mounted);  // a later line lies on top
   }
   return found;

@@ -12,6 +12,7 @@ namespace hitfs::fs {
 struct MountedAt {
   std::string type;    // "fuse.hitfs", "ext4", ...
   std::string device;  // "0:53": tells two mounts at one place apart
+  std::string source;  // MountOptions::source of a mount of ours
 };
 
 // The topmost mount exactly at `path`, which must be canonical; touches nothing below it.
