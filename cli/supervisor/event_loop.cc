@@ -11,6 +11,8 @@
 #include <csignal>
 #include <utility>
 
+#include "store/base/io.h"
+
 namespace hitfs {
 
 Result<std::unique_ptr<EventLoop>> EventLoop::create() {
@@ -129,7 +131,19 @@ void EventLoop::reap() {
     ended.emplace_back(std::move(child->second), status);
     child = children_.erase(child);
   }
+  reap_adopted();
   for (auto& [callback, status] : ended) callback(status);
+}
+
+// Never waitpid(-1): another thread may be waiting for its fusermount3.
+void EventLoop::reap_adopted() {
+  siginfo_t info{};
+  while (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
+    auto name = io::read_file("/proc/" + std::to_string(info.si_pid) + "/comm", 64);
+    if (!name || *name != "hitfs-notify\n") return;
+    ::waitpid(info.si_pid, nullptr, 0);
+    info = {};
+  }
 }
 
 }  // namespace hitfs

@@ -38,7 +38,8 @@ class EventLoop {
 
   // `terminated` for SIGTERM, SIGINT and SIGHUP.
   void on_terminate(Callback terminated) { terminated_ = std::move(terminated); }
-  // Calls `ended` with the wait status once, when that child of ours ends.
+  // Calls `ended` with the wait status once, when that child of ours ends. What a killed mount worker leaves behind
+  // (its notify process) becomes our child and is reaped without a word.
   void on_exit(pid_t child, std::function<void(int status)> ended);
 
   // From any thread: runs `callback` soon on the loop's.
@@ -60,6 +61,7 @@ class EventLoop {
   void run_posted();
   void take_signals();
   void reap();
+  void reap_adopted();
   [[nodiscard]] int milliseconds_to_timer() const;
 
   std::map<int, std::shared_ptr<Watch>> watches_;

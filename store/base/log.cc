@@ -43,7 +43,8 @@ struct Loggers {
 };
 
 Loggers& loggers() {
-  static Loggers all;
+  // Never destroyed: a thread that outlives main() (a hanging drive's) may still log.
+  static Loggers& all = *new Loggers;
   return all;
 }
 

@@ -37,6 +37,27 @@ class ProgramTest : public ::testing::Test {
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
+  // The supervisor that holds the store, as its status says.
+  pid_t supervisor_pid() {
+    auto status = Json::parse(run({"status", "--json"}).output);
+    return status ? static_cast<pid_t>(std::as_const(*status)["supervisor"]["pid"].integer_or(0)) : 0;
+  }
+  // Children of `parent` that ended and that it has not reaped.
+  static int zombies_of(pid_t parent) {
+    int zombies = 0;
+    for (const auto& process : std::filesystem::directory_iterator("/proc")) {
+      if (process.path().filename().native().find_first_not_of("0123456789") != std::string::npos) continue;
+      auto stat = read(process.path() / "stat");
+      auto name_end = stat.rfind(')');
+      if (name_end == std::string::npos) continue;
+      char state = 0;
+      int its_parent = 0;
+      if (std::sscanf(stat.c_str() + name_end, ") %c %d", &state, &its_parent) != 2) continue;
+      zombies += its_parent == parent && state == 'Z';
+    }
+    return zombies;
+  }
+
   TempDir folder_;
   StorePaths store_{folder_ / "store"};
 };
@@ -135,7 +156,8 @@ TEST_F(ProgramTest, MountShowsKeepsAndEnds) {
   std::filesystem::rename(place / "new.tmp", place / "0123456789abcdef01");
   auto why = run({"why", (place / "0123456789abcdef01/file").string()});
   EXPECT_NE(why.output.find("flat/0123456789abcdef01: "), std::string::npos) << why.output;
-  auto unmounted = run({"unmount", place.string()});
+  // The mount itself says whose it is: no --store.
+  auto unmounted = Process(hitfs({"unmount", place.string()}, folder_.path())).wait(kLimit);
   ASSERT_EQ(unmounted.code, 0) << unmounted.output;
   EXPECT_TRUE(std::filesystem::is_empty(place));
   EXPECT_FALSE(is_locked(store_.supervisor_lock())) << "the last one ends everything";
@@ -162,6 +184,11 @@ TEST_F(ProgramTest, KilledWorkerAndDaemonAreNotSeen) {
     EXPECT_EQ(read(place / "0123456789abcdef01"), "bytes") << who;
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(place), {}), 1) << who;
   }
+  auto supervisor = supervisor_pid();
+  ASSERT_GT(supervisor, 0);
+  // What the killed worker left behind ends and is reaped soon after.
+  auto limit = Deadline::after(kLimit);
+  while (zombies_of(supervisor) > 0) ASSERT_FALSE(limit.passed());
   EXPECT_EQ(run({"unmount", place.string()}).code, 0);
 }
 

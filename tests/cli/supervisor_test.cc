@@ -176,6 +176,7 @@ TEST_F(SupervisorFixture, EndpointStaysTheSameUntilStop) {
   auto first = ask();
   ASSERT_TRUE(wait_until_free(store_, limit()));
   EXPECT_EQ(ask(), first);
+  ASSERT_TRUE(wait_until_free(store_, limit()));
   {
     auto client = reach();
     Json stop = request("stop");

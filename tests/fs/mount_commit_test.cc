@@ -289,8 +289,9 @@ TEST(MountCommitTest, APowerCutDropsTreesThatWereNotSynced) {
   mount.complete_file("00ca", "perhaps not whole on the disk");
   mount.write_file(kRootNumber, "local", "kept as any file");
   mount.options.boot_id = "another boot";
+  mount.remount();  // with the daemon still away: before the cut nothing may be handed over
   mount.daemon.set_up(true);
-  mount.remount();
+  mount.fs().resume_commits();
   mount.wait_until_committed();
   auto entries = mount.store.visible();
   ASSERT_EQ(entries.size(), 1u);
