@@ -208,8 +208,9 @@ void Control::uses(const HttpRequest&, const Json& body, HttpResponder responder
     auto key = key_of(item["key"]);
     if (!key) continue;
     Use use{*std::move(key), static_cast<uint64_t>(item["entry"].integer_or(0)), item["hit"].bool_or(true)};
-    parts_.sessions.used(use, /*prewarmed=*/false);
+    // What is not here is counted by the fetcher, which knows a miss from a failure.
     if (!use.hit) continue;
+    parts_.sessions.hit(use.key, /*prewarmed=*/false);
     parts_.store.access_log().record(use.key, AccessKind::hit, body["front"].text_or(""));
     // Only the order of eviction depends on it.
     [[maybe_unused]] auto touched = parts_.store.touch(use.entry_id);

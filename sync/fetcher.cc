@@ -90,8 +90,19 @@ std::optional<FetchReply> Fetcher::answer_at_once(const Key& key) {
   return std::nullopt;
 }
 
+// Every answer that is not `here` is counted where it is given, so that instant ones count too.
+FetchReply Fetcher::counted(const Key& key, FetchReply reply) {
+  switch (reply.outcome) {
+    case FetchOutcome::absent: parts_.sessions.missed(key); break;
+    case FetchOutcome::unavailable: parts_.sessions.lookup_failed(key); break;
+    case FetchOutcome::here:
+    case FetchOutcome::pending: break;
+  }
+  return reply;
+}
+
 void Fetcher::fetch(const Key& key, Milliseconds wait, std::function<void(FetchReply)> done) {
-  if (auto now = answer_at_once(key)) return done(*std::move(now));
+  if (auto now = answer_at_once(key)) return done(counted(key, *std::move(now)));
   bool first = false;
   {
     auto state = state_.lock();
@@ -108,7 +119,7 @@ void Fetcher::fetch(const Key& key, Milliseconds wait, std::function<void(FetchR
 void Fetcher::pull(const Key& key) {
   // An entry that was committed between the question and this thread is the first to be looked for.
   auto now = answer_at_once(key);
-  finish(key, now ? *now : pull_from_all(key));
+  finish(key, counted(key, now ? *std::move(now) : pull_from_all(key)));
 }
 
 FetchReply Fetcher::pull_from_all(const Key& key) {
@@ -144,7 +155,6 @@ FetchReply Fetcher::pull_from(ConfiguredRemote& remote, const Key& key) {
     return {FetchOutcome::here, admitted->entry_id, ""};
   }
   auto error = std::move(admitted).error();
-  parts_.sessions.failed();
   bool refused = error.code == Code::corrupt || error.code == Code::permission_denied;
   log.record(key, fetched && refused ? AccessKind::refused : AccessKind::fetch_failed,
              remote.options.name + ": " + error.message);
@@ -226,7 +236,7 @@ void Fetcher::send_everybody_away() {
   for (auto& [key, waiter] : sent_away) {
     if (waiter.timeout) parts_.timers.cancel(*waiter.timeout);
     parts_.store.access_log().record(key, AccessKind::budget_spent, "");
-    waiter.done(unavailable("budget spent"));
+    waiter.done(counted(key, unavailable("budget spent")));
   }
 }
 

@@ -65,6 +65,7 @@ class Fetcher {
   };
 
   [[nodiscard]] std::optional<FetchReply> answer_at_once(const Key& key);
+  [[nodiscard]] FetchReply counted(const Key& key, FetchReply reply);
   void pull(const Key& key);
   FetchReply pull_from_all(const Key& key);
   // `here`, `absent` or `unavailable` from one remote.

@@ -28,7 +28,7 @@ struct Admission {
 
 // Takes in the artifact in `file`. Nothing is kept when it fails: `corrupt` for damaged bytes or a rule of the guard
 // broken, `permission_denied` for an artifact of a failed task (an Nx client before 23 would read its code as
-// 0: facts of nx, section 0.10), `no_space` for a limit. A format that we do not know becomes an opaque entry.
+// 0), `no_space` for a limit. A format that we do not know becomes an opaque entry.
 Result<Admission> admit_artifact(EntryStore& store, const Scratch::File& file, const Key& key,
                                  const GuardLimits& limits, const CommitOptions& options);
 

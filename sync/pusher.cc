@@ -113,7 +113,7 @@ void Pusher::settle(ConfiguredRemote& remote, const PushJob& job, const Error& e
   if (may_pass(error.code)) {
     auto pause = std::max(pause_after(job.attempts, options_.first_pause), remote.remote->pause(Traffic::writes));
     settled = queue.retry(job, system_clock().unix_ms() + pause.count(), error.message);
-    parts_.sessions.failed();
+    parts_.sessions.push_failed(job.key);
     log.record(job.key, AccessKind::push_failed, remote.options.name + ": " + error.message);
     kLog.warn("push key={} remote={} retry_in_ms={} error=\"{}\"", job.key.text(), remote.options.name, pause.count(),
               error.message);

@@ -49,41 +49,35 @@ std::optional<SessionCounters> Sessions::end(const std::string& id) {
   return counters;
 }
 
-template <typename Change>
-void Sessions::change_all(Change change) {
+void Sessions::count(uint64_t SessionCounters::*counter) {
   auto state = state_.lock();
-  change(state->totals);
-  for (auto& [id, session] : state->open) change(session.counters);
+  ++(state->totals.*counter);
+  for (auto& [id, session] : state->open) ++(session.counters.*counter);
 }
 
-void Sessions::used(const Use& use, bool prewarmed) {
-  auto count = [&](SessionCounters& counters) {
-    if (!use.hit) {
-      ++counters.miss;
-      return;
-    }
-    ++counters.hit;
-    counters.prewarmed += prewarmed;
-  };
-  size_t hash = std::hash<std::string>{}(use.key.text()) ^ static_cast<size_t>(use.hit);
+void Sessions::count_once(uint64_t SessionCounters::*counter, char what, const Key& key) {
+  size_t hash = std::hash<std::string>{}(what + key.text());
   auto state = state_.lock();
-  count(state->totals);
+  ++(state->totals.*counter);
   for (auto& [id, session] : state->open) {
-    if (session.seen.size() >= kMostSeen || session.seen.insert(hash).second) count(session.counters);
+    if (session.seen.size() >= kMostSeen || session.seen.insert(hash).second) ++(session.counters.*counter);
   }
 }
 
-void Sessions::pushed() {
-  change_all([](SessionCounters& counters) { ++counters.pushed; });
+void Sessions::hit(const Key& key, bool prewarmed) {
+  count_once(&SessionCounters::hit, 'h', key);
+  if (prewarmed) count_once(&SessionCounters::prewarmed, 'w', key);
 }
 
-void Sessions::refused() {
-  change_all([](SessionCounters& counters) { ++counters.refused; });
-}
+void Sessions::missed(const Key& key) { count_once(&SessionCounters::miss, 'm', key); }
 
-void Sessions::failed() {
-  change_all([](SessionCounters& counters) { ++counters.failed; });
-}
+void Sessions::lookup_failed(const Key& key) { count_once(&SessionCounters::failed, 'f', key); }
+
+void Sessions::push_failed(const Key& key) { count_once(&SessionCounters::failed, 'p', key); }
+
+void Sessions::pushed() { count(&SessionCounters::pushed); }
+
+void Sessions::refused() { count(&SessionCounters::refused); }
 
 void Sessions::waited(Milliseconds beyond_transfer) {
   auto state = state_.lock();

@@ -20,7 +20,7 @@ struct SessionCounters {
   uint64_t miss = 0;       // distinct keys that nobody had
   uint64_t pushed = 0;
   uint64_t refused = 0;    // pushes that a remote does not want
-  uint64_t failed = 0;     // requests to remotes that failed; never counted as misses
+  uint64_t failed = 0;     // distinct keys that could not be looked up or pushed: a broken cache is no cold one
   Milliseconds waited{0};  // beyond useful transfer
 };
 
@@ -38,10 +38,12 @@ class Sessions {
   // Ends a session; nothing for an unknown one.
   std::optional<SessionCounters> end(const std::string& id);
 
-  void used(const Use& use, bool prewarmed);
+  void hit(const Key& key, bool prewarmed);
+  void missed(const Key& key);
+  void lookup_failed(const Key& key);
+  void push_failed(const Key& key);
   void pushed();
   void refused();
-  void failed();
   void waited(Milliseconds beyond_transfer);
 
   // What may still be waited; zero means: answer at once.
@@ -61,8 +63,9 @@ class Sessions {
     Milliseconds implicit_waited{0};
     MonotonicTime last_wait{};
   };
-  template <typename Change>
-  void change_all(Change change);
+  void count(uint64_t SessionCounters::*counter);
+  // Once per session for that key; `what` tells events of one key apart.
+  void count_once(uint64_t SessionCounters::*counter, char what, const Key& key);
 
   const Milliseconds budget_;
   const Clock& clock_;

@@ -115,7 +115,7 @@ std::unique_ptr<HttpTransaction> CacheHandler::head(const std::string& space, co
 std::unique_ptr<HttpTransaction> CacheHandler::put(const HttpRequest& request, const std::string& space,
                                                    const std::string& name, const Grant& grant) {
   if (!grant.write) return answer(not_taken("the token has no right to write"));
-  // Without a length a proxy's cut body looks whole; no nx client sends one so (facts/nx.md 7.2).
+  // Without a length a proxy's cut body looks whole; no nx client sends one so.
   if (!request.content_length) return answer(not_taken("a Content-Length is needed"));
   if (*request.content_length > rules_.max_artifact_bytes) {
     kLog.warn("upload refused key={}/{} bytes={}: larger than max_artifact_bytes", space, name,

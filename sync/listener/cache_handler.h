@@ -17,8 +17,8 @@
 #include "sync/thread_pool.h"
 
 // The Nx cache protocol, GET and PUT /v1/cache/{hash}, for build tools on this machine (loopback) and for a team
-// (serve). The status codes are those that real nx clients take without failing a build (facts/nx.md, sections 7.3 and
-// 7.4): GET 200 or 404; PUT 200, 409 or 403; 401 as text/plain for an unknown token, where stopping is intended.
+// (serve). The status codes are those that real nx clients (20.8 to 24.0) take without failing a build: GET 200 or 404;
+// PUT 200, 409 or 403; 401 as text/plain for an unknown token, where stopping is intended.
 namespace hitfs {
 
 // What lookups and uploads work with; all outlive the handler. `quick` runs what only touches the store, `waiting` what

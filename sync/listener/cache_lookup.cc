@@ -19,8 +19,8 @@ constexpr Milliseconds kPacking = std::chrono::minutes(10);
 // An entry without its wire form has to be packed by the daemon first.
 bool needs_packing(const Entry& entry) { return !entry.artifact; }
 
-// nx 20.8 to 22.6 read every exit code of an artifact as 0, so a stored failure would become a success (facts/nx.md,
-// 0.10). The daemon refuses them at intake; an entry from elsewhere (a mount) may still have one.
+// nx 20.8 to 22.6 read every exit code of an artifact as 0, so a stored failure would become a success. The
+// daemon refuses them at intake; an entry from elsewhere (a mount) may still have one.
 bool may_be_served(const Entry& entry) { return entry.exit_code == 0; }
 
 std::optional<FileBody> open_artifact(StoreReader& reader, const Digest& artifact) {

@@ -20,7 +20,7 @@
 // wait for a disk; one watches idle connections. A connection rests ("suspended") while a body thread works for it or
 // while its answer is not ready; whoever is done wakes it.
 //
-// What the library needs (facts/libraries.md): raw paths by an unescape callback that does nothing, checks of its own
+// What the library (0.9.75) needs: raw paths by an unescape callback that does nothing, checks of its own
 // for the framing, no answer from within a body, and at the end: wake everything, quiesce, stop.
 namespace hitfs {
 

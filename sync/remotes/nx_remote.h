@@ -16,7 +16,7 @@ struct NxRemoteOptions {
   HttpClientOptions http;
 };
 
-// A server of the Nx self-hosted cache protocol: GET and PUT {prefix}/v1/cache/{name} (facts/nx.md, section 7). Its own
+// A server of the Nx self-hosted cache protocol: GET and PUT {prefix}/v1/cache/{name}. Its own
 // namespace is "nx". The protocol has no way to ask whether an entry is there: contains() sends a GET and stops after
 // the head. remove() sends a DELETE, which `hitfs serve` understands.
 //

@@ -305,7 +305,7 @@ TEST_P(ProgramsTest, AFileLargerThanOneRequestIsWhole) {
   EXPECT_GE(mount.counts().of("WRITE"), 8u);
 }
 
-// The counts of DESIGN.md section 10.
+// The counts that fs/README.md promises.
 TEST_P(ProgramsTest, SavingAFileTakesFourRequests) {
   auto& mount = *mount_;
   stdfs::create_directory(mount / "saved");

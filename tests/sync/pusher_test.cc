@@ -63,7 +63,7 @@ TEST_F(PusherTest, AFailureThatMayPassIsTriedAgain) {
   EXPECT_EQ(tries, 3);
   auto counters = *parts_.sessions.end(id);
   EXPECT_EQ(counters.pushed, 1u);
-  EXPECT_EQ(counters.failed, 2u);
+  EXPECT_EQ(counters.failed, 1u) << "one key, however often";
 }
 
 TEST_F(PusherTest, ARefusalIsParkedShownAndTellsTheUsersCommand) {

@@ -9,20 +9,23 @@ namespace {
 
 constexpr Milliseconds kBudget{10'000};
 
-Use hit_of(const std::string& name) { return {{"", "nx", name}, 1, true}; }
+Key key_of(const std::string& name) { return {"", "nx", name}; }
 
 TEST(SessionsTest, ASessionCountsEachKeyOnce) {
   Sessions sessions(kBudget);
   auto id = sessions.begin();
-  sessions.used(hit_of("1"), false);
-  sessions.used(hit_of("1"), false);
-  sessions.used(hit_of("2"), true);
-  sessions.used({{"", "nx", "3"}, 0, false}, false);
+  sessions.hit(key_of("1"), false);
+  sessions.hit(key_of("1"), false);
+  sessions.hit(key_of("2"), true);
+  sessions.missed(key_of("3"));
+  sessions.missed(key_of("3"));
+  sessions.lookup_failed(key_of("3"));
   auto counters = sessions.end(id);
   ASSERT_TRUE(counters);
   EXPECT_EQ(counters->hit, 2u);
   EXPECT_EQ(counters->prewarmed, 1u);
   EXPECT_EQ(counters->miss, 1u);
+  EXPECT_EQ(counters->failed, 1u);
 }
 
 TEST(SessionsTest, TwoSessionsSideBySideBothCount) {
