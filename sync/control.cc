@@ -148,9 +148,12 @@ void Control::fetch(const HttpRequest&, const Json& body, HttpResponder responde
 }
 
 void Control::commit(const HttpRequest&, const Json& body, HttpResponder responder) {
+  ++*handing_over_.lock();
   later(commits_, std::move(responder), [this, body]() -> Result<Json> {
     auto reply =
         parts_.handover.commit(body["front"].text_or(""), body["draft"].text_or(""), body["durable"].bool_or(false));
+    --*handing_over_.lock();
+    handing_over_.notify_all();
     if (!reply) return std::move(reply).error();
     return Json(Json::Object{{"entry", reply->entry_id}, {"replaced", reply->replaced}});
   });
@@ -234,7 +237,7 @@ Json Control::queue_json() {
       left.push_back(Json::Object{{"key", job.key.text()}, {"bytes", job.bytes}, {"remote", job.remote}});
     }
   }
-  return Json::Object{{"pending", stats.waiting + stats.running},
+  return Json::Object{{"pending", stats.waiting + stats.running + *handing_over_.lock()},
                       {"pending_bytes", stats.waiting_bytes},
                       {"parked", stats.parked},
                       {"left", std::move(left)}};
@@ -243,6 +246,7 @@ Json Control::queue_json() {
 void Control::flush(const HttpRequest&, const Json& body, HttpResponder responder) {
   auto until = Deadline::after(Milliseconds(body["timeout_ms"].integer_or(0)));
   later(long_tasks_, std::move(responder), [this, until]() -> Result<Json> {
+    handing_over_.lock().wait_until(stopping_.get_token(), until.when(), [](size_t commits) { return commits == 0; });
     if (auto flushed = parts_.store.flush(); !flushed) return std::move(flushed).error();
     parts_.pusher.wait_until_empty(until, stopping_.get_token());
     return queue_json();

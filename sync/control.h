@@ -3,6 +3,7 @@
 #include <functional>
 #include <string>
 
+#include "store/base/guarded.h"
 #include "store/store_paths.h"
 #include "sync/event_log.h"
 #include "sync/fetcher.h"
@@ -61,7 +62,8 @@ class Control final : public HttpHandler {
   Json queue_json();
 
   Parts parts_;
-  std::stop_source stopping_;  // ends the waits of flush and verify
+  std::stop_source stopping_;     // ends the waits of flush and verify
+  Guarded<size_t> handing_over_;  // commits that mounts have asked for and that are not uploads yet
   ThreadPool commits_{4};
   ThreadPool long_tasks_{4};
 };
