@@ -3,6 +3,7 @@
 #include <future>
 
 #include "fs/mount_filesystem.h"
+#include "fs/request_progress.h"
 #include "store/base/log.h"
 
 namespace hitfs::fs {
@@ -109,8 +110,10 @@ Answer<Number> MountFilesystem::begin_write(Number number, uint64_t keep) {
     Number canonical = 0;
     {
       auto state = state_.lock();
-      bool free = state.wait(stopping_.get_token(),
-                             [&](const MountState& now) { return !now.copying.contains(now.names.canonical(number)); });
+      bool free = state.wait(stopping_.get_token(), [&](const MountState& now) {
+        note_progress();
+        return !now.copying.contains(now.names.canonical(number));
+      });
       if (!free) return FsError::io;
       canonical = state->names.canonical(number);
       const auto* node = state->names.node(canonical);
@@ -199,6 +202,9 @@ Answer<Ok> MountFilesystem::copy_bytes(Number from, Number to, uint64_t keep) {
     auto written = staged_.write(to, std::span(piece).first(*got), offset);
     if (!written) return disk_error(written.error());
     offset += *got;
+    note_progress();
+    // Who waits for this copy gets on as well.
+    state_.notify_all();
   }
   return Ok{};
 }
