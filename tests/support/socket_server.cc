@@ -17,12 +17,17 @@ namespace hitfs::testing {
 
 namespace {
 
+// On `port`, which is set when it was 0.
 UniqueFd listen_on_loopback(uint16_t& port) {
   UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
   socklen_t size = sizeof(address);
+  int on = 1;
+  // Connections of the server before linger in TIME_WAIT.
+  if (port != 0) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   auto* raw = reinterpret_cast<sockaddr*>(&address);
   if (!fd || ::bind(fd.get(), raw, size) < 0 || ::listen(fd.get(), 128) < 0 ||
       ::getsockname(fd.get(), raw, &size) < 0) {
@@ -141,8 +146,9 @@ void Connection::shut_down() {
   ::shutdown(fd_.get(), SHUT_RDWR);
 }
 
-SocketServer::SocketServer(Script script, const std::string& certificate_file, const std::string& key_file)
-    : script_(std::move(script)), listening_(listen_on_loopback(port_)) {
+SocketServer::SocketServer(Script script, const std::string& certificate_file, const std::string& key_file,
+                           uint16_t port)
+    : script_(std::move(script)), port_(port), listening_(listen_on_loopback(port_)) {
   ::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes without MSG_NOSIGNAL
   if (!certificate_file.empty()) {
     tls_.reset(SSL_CTX_new(TLS_server_method()));

@@ -72,8 +72,10 @@ class Connection {
 class SocketServer {
  public:
   using Script = std::function<void(Connection&)>;
-  // With certificate and key (PEM files) it speaks TLS.
-  explicit SocketServer(Script script, const std::string& certificate_file = "", const std::string& key_file = "");
+  // With certificate and key (PEM files) it speaks TLS. Port 0 is any that is free; a port that is named may be the one
+  // of a server that has just ended.
+  explicit SocketServer(Script script, const std::string& certificate_file = "", const std::string& key_file = "",
+                        uint16_t port = 0);
   ~SocketServer();
   SocketServer(const SocketServer&) = delete;
 
