@@ -11,6 +11,7 @@
 #include <fstream>
 #include <random>
 
+#include "store/base/io.h"
 #include "store/key.h"
 #include "tests/support/golden.h"
 #include "tests/support/test_mount.h"
@@ -133,11 +134,10 @@ int look(const std::filesystem::path& path) {
 }
 
 std::optional<std::string> read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return std::nullopt;
-  std::string bytes{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad()) return std::nullopt;
-  return bytes;
+  constexpr size_t kMost = 64 << 20;
+  auto bytes = io::read_file(path, kMost);
+  if (!bytes) return std::nullopt;
+  return *std::move(bytes);
 }
 
 void write_file(const std::filesystem::path& path, std::string_view bytes) {

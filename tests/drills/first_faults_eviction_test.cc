@@ -70,6 +70,8 @@ TEST_F(EvictionTest, WhatIsOpenKeepsItsBytesWhileItIsEvicted) {
     EXPECT_TRUE(eventually([&] { return look(place / flat_name(1)) == ENOENT; }));
     EXPECT_GE(status()["store"]["retired_entries"].integer_or(0), 1);
     EXPECT_NE(why(flat_name(1)).find("was evicted"), std::string::npos) << why(flat_name(1));
+    // The next worker knows nothing of the open file but what the kernel refers to.
+    kill_and_wait(worker_pid(place));
     EXPECT_TRUE(mapping.bytes() == bytes);
     EXPECT_TRUE(read_uncached(open.get(), bytes.size()) == bytes);
   }

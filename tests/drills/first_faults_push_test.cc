@@ -6,8 +6,8 @@ namespace hitfs::testing {
 
 class PushTest : public Drill {
  protected:
-  uint16_t server_port_ = static_cast<uint16_t>(free_port());
-  std::string url_ = "nx+http://127.0.0.1:" + std::to_string(server_port_);
+  ReservedPort server_port_;
+  std::string url_ = "nx+http://127.0.0.1:" + std::to_string(server_port_.number());
 };
 
 TEST_F(PushTest, WhatARunCouldNotPushIsNamedAndPushedByTheNextStart) {
@@ -21,7 +21,7 @@ TEST_F(PushTest, WhatARunCouldNotPushIsNamedAndPushedByTheNextStart) {
   EXPECT_NE(ran.output.find(" 1 pending"), std::string::npos) << ran.output;
   EXPECT_EQ(hitfs("stop", {"--flush", "0s"}).code, 1) << "an upload is left";
 
-  MemoryNxServer server("", "", "", "", server_port_);
+  MemoryNxServer server("", "", "", "", server_port_.number());
   start({"--remote", url_});
   EXPECT_TRUE(eventually([&] { return server.size() == 1; }, std::chrono::seconds(30)));
   EXPECT_TRUE(eventually([&] { return status()["totals"]["pushed"].integer_or(-1) == 1; }));
@@ -37,7 +37,7 @@ TEST_F(PushTest, AnUploadThatIsRefusedForGoodIsShownAndCallsTheUsersCommand) {
           if (!peer.read_body(*request) || !peer.answer(request->method == "PUT" ? 413 : 404)) return;
         }
       },
-      "", "", server_port_);
+      "", "", server_port_.number());
   auto told = folder_ / "told";
   auto command = "echo \"$HITFS_KEY to $HITFS_REMOTE: $HITFS_WHY\" > " + told.string();
   start({"--remote", url_, "--on-push-failed", command});

@@ -140,7 +140,7 @@ int64_t in_summary(const std::string& output, const std::string& word) {
 class ServerFaultTest : public Drill {
  protected:
   void begin() {
-    start({"--remote", "nx+http://127.0.0.1:" + std::to_string(server_port_), "--first-byte-timeout", "1s",
+    start({"--remote", "nx+http://127.0.0.1:" + std::to_string(server_port_.number()), "--first-byte-timeout", "1s",
            "--stall-timeout", "1s", "--max-artifact-size", std::to_string(kMostArtifact), "--max-unpacked-size",
            std::to_string(kMostUnpacked)});
     if (HasFatalFailure()) return;
@@ -181,7 +181,7 @@ class ServerFaultTest : public Drill {
   std::string breaker() { return status()["remotes"].items().at(0)["breaker"].text_or(""); }
 
   void expect_recovery() {
-    MemoryNxServer good("", "", "", "", server_port_);
+    MemoryNxServer good("", "", "", "", server_port_.number());
     seed(good, "nx", nx_name(0), nx_artifact());
     seed(good, "flat", flat_name(0), "made elsewhere");
     EXPECT_TRUE(eventually([this] { return breaker() == "closed"; }, kRecovery));
@@ -191,7 +191,7 @@ class ServerFaultTest : public Drill {
     EXPECT_EQ(read_file(place_ / flat_name(0)), "made elsewhere");
   }
 
-  uint16_t server_port_ = static_cast<uint16_t>(free_port());
+  ReservedPort server_port_;
   std::filesystem::path place_;
 };
 
@@ -200,7 +200,7 @@ class ServerFaultTable : public ServerFaultTest, public ::testing::WithParamInte
 TEST_P(ServerFaultTable, IsAMissInBoundedTimeAndPassesByItself) {
   if (auto why = why_no_mount()) GTEST_SKIP() << *why;
   const auto& fault = GetParam();
-  auto server = fault.script ? std::make_unique<FaultServer>(fault.script(), "", "", server_port_) : nullptr;
+  auto server = fault.script ? std::make_unique<FaultServer>(fault.script(), "", "", server_port_.number()) : nullptr;
   begin();
   ASSERT_FALSE(HasFailure());
   DiskWatch disk(store_.root);
@@ -255,7 +255,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST_F(ServerFaultTest, AColdServerDoesNotLookBroken) {
   if (auto why = why_no_mount()) GTEST_SKIP() << *why;
-  MemoryNxServer empty("", "", "", "", server_port_);
+  MemoryNxServer empty("", "", "", "", server_port_.number());
   begin();
   ASSERT_FALSE(HasFailure());
   expect_misses(Front::mount);

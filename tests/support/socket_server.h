@@ -101,6 +101,18 @@ class SocketServer {
   std::jthread acceptor_;
 };
 
+// A port on loopback that is nobody else's while this lives: a connect is refused until a SocketServer of the test
+// listens there, and again afterwards.
+class ReservedPort {
+ public:
+  ReservedPort();
+  [[nodiscard]] uint16_t number() const { return number_; }
+
+ private:
+  uint16_t number_ = 0;  // before the socket, whose making sets it
+  UniqueFd socket_;
+};
+
 // A port on loopback where nobody listens: a connect is refused.
 [[nodiscard]] uint16_t closed_port();
 
