@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -151,6 +152,8 @@ class MountFilesystem final : public Filesystem {
   Answer<Ok> copy_bytes(Number from, Number to, uint64_t keep);
   Answer<size_t> read_lower(Number number, std::span<std::byte> into, uint64_t offset);
   Answer<size_t> read_bytes(Number number, std::span<std::byte> into, uint64_t offset);
+  Answer<size_t> read_lower_patiently(Number number, std::span<std::byte> into, uint64_t offset);
+  void when_moved(Number number, std::function<void()> then);
   void read_again_later(Number number, size_t size, uint64_t offset, Reply<std::span<const std::byte>> reply);
   Answer<Ok> resize(Number number, uint64_t size);
   Answer<Ok> set_times(const Caller& caller, Number number, const AttributeChange& change);

@@ -16,25 +16,19 @@ constexpr Milliseconds kLongestPull = std::chrono::hours(1);
 
 FetchReply unavailable(std::string why) { return {FetchOutcome::unavailable, 0, std::move(why)}; }
 
-// Counts what arrives, so that the fetcher can tell useful transfer from waiting.
-class CountingSink final : public ByteSink {
+}  // namespace
+
+// Counts what arrives: for the tick, so that the fetcher can tell useful transfer from waiting, and for who watches.
+class Fetcher::CountingWriter final : public EntryWriter, private ByteSink {
  public:
-  CountingSink(ByteSink& inner, std::atomic<uint64_t>& received) : inner_(inner), received_(received) {}
-  Status write(std::span<const std::byte> bytes) override {
-    received_ += bytes.size();
-    return inner_.write(bytes);
+  CountingWriter(EntryWriter& inner, std::atomic<uint64_t>& all, Received& received)
+      : inner_(inner), all_(all), received_(received) {}
+
+  Result<ByteSink*> artifact(std::optional<uint64_t> size) override {
+    received_.bytes = 0;
+    received_.total = size.value_or(0);
+    return counted(inner_.artifact(size));
   }
-
- private:
-  ByteSink& inner_;
-  std::atomic<uint64_t>& received_;
-};
-
-class CountingWriter final : public EntryWriter {
- public:
-  CountingWriter(EntryWriter& inner, std::atomic<uint64_t>& received) : inner_(inner), received_(received) {}
-
-  Result<ByteSink*> artifact(std::optional<uint64_t> size) override { return counted(inner_.artifact(size)); }
   Result<bool> has_blob(const Digest& digest) override { return inner_.has_blob(digest); }
   Result<ByteSink*> blob(const Digest& digest) override { return counted(inner_.blob(digest)); }
   Status tree(ManifestBuilder tree, const ManifestHeader& header) override {
@@ -44,16 +38,20 @@ class CountingWriter final : public EntryWriter {
  private:
   Result<ByteSink*> counted(Result<ByteSink*> sink) {
     if (!sink) return sink;
-    sink_.emplace(**sink, received_);
-    return static_cast<ByteSink*>(&*sink_);
+    sink_ = *sink;
+    return static_cast<ByteSink*>(this);
+  }
+  Status write(std::span<const std::byte> bytes) override {
+    all_ += bytes.size();
+    received_.bytes += bytes.size();
+    return sink_->write(bytes);
   }
 
   EntryWriter& inner_;
-  std::atomic<uint64_t>& received_;
-  std::optional<CountingSink> sink_;
+  std::atomic<uint64_t>& all_;
+  Received& received_;
+  ByteSink* sink_ = nullptr;
 };
-
-}  // namespace
 
 Fetcher::Fetcher(const Parts& parts, const GuardLimits& limits, size_t threads)
     : parts_(parts), limits_(limits), threads_(threads) {}
@@ -75,7 +73,17 @@ Fetcher::~Fetcher() {
   }
 }
 
-size_t Fetcher::active() { return state_.lock()->pulls.size(); }
+std::vector<Fetcher::Progress> Fetcher::under_way() {
+  std::vector<Progress> pulls;
+  auto state = state_.lock();
+  for (const auto& [key, pull] : state->pulls) {
+    pulls.push_back({key});
+    if (!pull.received) continue;
+    pulls.back().received_bytes = pull.received->bytes;
+    pulls.back().total_bytes = pull.received->total;
+  }
+  return pulls;
+}
 
 // The answers that need no remote: it is here, or nobody can be asked.
 std::optional<FetchReply> Fetcher::answer_at_once(const Key& key) {
@@ -147,11 +155,12 @@ FetchReply Fetcher::pull_from(ConfiguredRemote& remote, const Key& key) {
     return unavailable("it asked for a pause");
   }
   IncomingEntry incoming(parts_.store, parts_.scratch, key, limits_);
-  CountingWriter counting(incoming, received_);
+  auto received = std::make_shared<Received>();
+  CountingWriter counting(incoming, received_, *received);
   RemoteCall call(Deadline::after(kLongestPull), stopping_.get_token());
-  asking(key, &remote);
+  asking(key, &remote, received);
   auto fetched = remote.remote->fetch(remote.name_of(key), counting, call);
-  asking(key, nullptr);
+  asking(key, nullptr, nullptr);
   if (!fetched && fetched.error().code == Code::not_found) return {FetchOutcome::absent, 0, ""};
   Result<Admission> admitted = fetched ? incoming.finish(remote.options.name) : Result<Admission>(fetched.error());
   if (admitted) {
@@ -218,9 +227,12 @@ void Fetcher::tick() {
   if (parts_.sessions.budget_left() <= Milliseconds(0)) send_everybody_away();
 }
 
-void Fetcher::asking(const Key& key, ConfiguredRemote* remote) {
+void Fetcher::asking(const Key& key, ConfiguredRemote* remote, std::shared_ptr<Received> received) {
   auto state = state_.lock();
-  if (auto found = state->pulls.find(key); found != state->pulls.end()) found->second.asking = remote;
+  auto found = state->pulls.find(key);
+  if (found == state->pulls.end()) return;
+  found->second.asking = remote;
+  found->second.received = std::move(received);
 }
 
 // The budget is spent: every waiter gets its answer, and the remotes that were waited for are given up until they

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -44,10 +45,21 @@ class Fetcher {
   ~Fetcher();
 
   void fetch(const Key& key, Milliseconds wait, std::function<void(FetchReply)> done);
-  // Pulls that are under way.
-  [[nodiscard]] size_t active();
+  struct Progress {
+    Key key;
+    uint64_t received_bytes = 0;
+    uint64_t total_bytes = 0;  // 0: not known
+  };
+  // The pulls that are under way.
+  [[nodiscard]] std::vector<Progress> under_way();
 
  private:
+  // Counted by the pull's own thread, read by others.
+  struct Received {
+    std::atomic<uint64_t> bytes{0};
+    std::atomic<uint64_t> total{0};
+  };
+  class CountingWriter;
   struct Waiter {
     uint64_t id;
     std::function<void(FetchReply)> done;
@@ -56,6 +68,7 @@ class Fetcher {
   struct Pull {
     std::vector<Waiter> waiters;
     ConfiguredRemote* asking = nullptr;  // the remote that is being waited for
+    std::shared_ptr<Received> received;  // from that remote
   };
   struct State {
     std::map<Key, Pull> pulls;  // under way
@@ -75,7 +88,7 @@ class Fetcher {
   void start_ticking_locked(State& state);
   void tick();
   void send_everybody_away();
-  void asking(const Key& key, ConfiguredRemote* remote);
+  void asking(const Key& key, ConfiguredRemote* remote, std::shared_ptr<Received> received);
 
   Parts parts_;
   const GuardLimits limits_;

@@ -62,6 +62,19 @@ TEST_F(FetcherTest, WhatARemoteHasIsHereAfterwards) {
   EXPECT_EQ(remote.calls("fetch"), 1);
 }
 
+TEST_F(FetcherTest, SaysHowFarAPullIs) {
+  auto& remote = parts_.add_remote("team");
+  remote.put(remote_name(kKey), "12345678");
+  std::vector<Fetcher::Progress> halfway;
+  remote.halfway = [&] { halfway = fetcher().under_way(); };
+  EXPECT_EQ(fetch(kKey).outcome, FetchOutcome::here);
+  ASSERT_EQ(halfway.size(), 1u);
+  EXPECT_EQ(halfway[0].key, kKey);
+  EXPECT_EQ(halfway[0].received_bytes, 4u);
+  EXPECT_EQ(halfway[0].total_bytes, 8u);
+  EXPECT_TRUE(fetcher().under_way().empty());
+}
+
 TEST_F(FetcherTest, NobodyHasIt) {
   auto& remote = parts_.add_remote("team");
   EXPECT_EQ(fetch(kKey).outcome, FetchOutcome::absent);
