@@ -12,7 +12,7 @@ std::string_view say(std::string_view kind) {
       {"hit", "was answered from the store"},
       {"pulled", "was pulled"},
       {"miss", "was on no remote"},
-      {"breaker_open", "was not asked for: the remote is considered down (breaker open)"},
+      {"breaker_open", "was not asked for: the remote is down or asked for a pause (breaker open)"},
       {"budget_spent", "was not asked for: the build had waited enough (budget spent)"},
       {"fetch_failed", "could not be pulled"},
       {"refused", "was refused: damaged or over a limit"},

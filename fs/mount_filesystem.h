@@ -167,7 +167,9 @@ class MountFilesystem final : public Filesystem {
   Result<std::vector<DraftNode>> frozen_nodes(uint64_t tree, const std::stop_token& stop);
   std::optional<uint64_t> committed_already(const Draft& draft);
   CommitOutcome became_entry(uint64_t tree, uint64_t entry_id);
-  [[nodiscard]] std::string draft_name(uint64_t tree) const { return std::to_string(tree) + ".draft"; }
+  [[nodiscard]] std::string draft_name(uint64_t tree) const {
+    return std::to_string(tree).append(StagedFiles::kDraftSuffix);
+  }
   void settle_written(Number number);
   void complete_in_place(Number number);
   void settle_overlay(Number number);

@@ -150,6 +150,10 @@ FetchReply Fetcher::pull_from(ConfiguredRemote& remote, const Key& key) {
     log.record(key, AccessKind::breaker_open, remote.options.name);
     return unavailable("breaker open");
   }
+  if (auto pause = remote.remote->pause(Traffic::reads); pause > Milliseconds(0)) {
+    log.record(key, AccessKind::breaker_open, remote.options.name + ": it asked for a pause");
+    return unavailable("it asked for a pause");
+  }
   IncomingEntry incoming(parts_.store, parts_.scratch, key, limits_);
   auto received = std::make_shared<Received>();
   CountingWriter counting(incoming, received_, *received);

@@ -142,6 +142,23 @@ TEST_F(FetcherTest, AFailureIsNotTakenForAMiss) {
   EXPECT_EQ(counters.miss, 0u);
 }
 
+TEST_F(FetcherTest, AServerThatAskedForAPauseIsNotAskedAndNotBlamed) {
+  auto& busy = parts_.add_remote("busy");
+  busy.before = [](const auto&, RemoteCall& call) -> Status {
+    call.retry_after = std::chrono::hours(1);
+    return Error{Code::unavailable, "503"};
+  };
+  EXPECT_EQ(fetch(kKey).outcome, FetchOutcome::unavailable);
+  Key other{"", "flat", "2f3a"};
+  EXPECT_EQ(fetch(other).why, "busy: it asked for a pause");
+  EXPECT_EQ(busy.calls("fetch"), 1);
+  auto history = parts_.store->access_log().history(other, 10);
+  ASSERT_TRUE(history);
+  ASSERT_EQ(history->size(), 1u);
+  EXPECT_EQ(history->front().kind, AccessKind::breaker_open);
+  EXPECT_EQ(history->front().detail, "busy: it asked for a pause");
+}
+
 TEST_F(FetcherTest, DamagedBytesNeverBecomeAnEntry) {
   auto& remote = parts_.add_remote("team");
   Key key{"", "nx", "123"};
