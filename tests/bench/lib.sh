@@ -43,9 +43,12 @@ tree_of() {
   local files=$1 bytes=$2 to=$3
   mkdir -p "$to"
   find /usr/include /usr/share/doc -type f -size +1k 2>/dev/null | LC_ALL=C sort >"$work/sources"
-  # Repeated if there is not enough of it; an odd number of bytes between the rounds keeps the files different.
-  (while :; do xargs -d '\n' cat <"$work/sources"; echo "again $RANDOM"; done) 2>/dev/null |
-    head -c $((files * bytes)) | (cd "$to" && split -b "$bytes" -a 5 -d - f)
+  # Repeated if there is not enough of it; a line of its own between the rounds keeps the files different.
+  (
+    set +o pipefail  # the endless source ends by its pipe
+    while :; do xargs -d '\n' cat <"$work/sources" && echo "again $RANDOM" || break; done 2>/dev/null |
+      head -c $((files * bytes)) | (cd "$to" && split -b "$bytes" -a 5 -d - f)
+  )
   (
     cd "$to"
     local group

@@ -48,7 +48,10 @@ mount_at() {
   "$hitfs" mount "$dir" --layout flat --pattern "$pattern" --store "$store" "$@" >"$work/mount.log" 2>&1 ||
     { cat "$work/mount.log" >&2; die "hitfs mount"; }
 }
-unmount_at() { "$hitfs" unmount "$1" >/dev/null; }
+# unmount_at DIR STORE
+unmount_at() { "$hitfs" unmount "$1" --store "$2" >/dev/null; }
+# Returns when what was renamed into the mount is an entry.
+settle() { sync "$1"; }
 
 # Requests that the mount of a store has answered so far, of the kinds named (default: all).
 requests_of() {
@@ -57,7 +60,7 @@ requests_of() {
   "$hitfs" status --json --store "$store" >"$work/status.json"
   local kinds
   kinds=$(printf "'%s'," "$@")
-  sqlite3 :memory: "select coalesce(sum(value), 0) from json_each(json_extract(readfile('$work/status.json'), '\$.mounts[0].requests'))
+  sqlite3 :memory: "select coalesce(sum(value), 0) from json_each(json_extract(readfile('$work/status.json'), '\$.supervisor.mounts[0].device.requests'))
     where $# = 0 or key in (${kinds%,})"
 }
 per_file() { awk -v n="$1" -v f="$files" 'BEGIN { printf "%.3f", n / f }'; }
@@ -82,9 +85,10 @@ scenario_save() {
     before=$(requests_of "$work/save-store")
     timed save_into "$work/save" "$(name_of "save $i")"
     mounted+=("$elapsed")
+    settle "$work/save"
     requests=$(($(requests_of "$work/save-store") - before))
   done
-  unmount_at "$work/save"
+  unmount_at "$work/save" "$work/save-store"
   local p m
   p=$(printf '%s\n' "${plain[@]}" | median) m=$(printf '%s\n' "${mounted[@]}" | median)
   row "save $files files of 30 KB through the mount" "$(ms "$m")" "cp -r: $(ms "$p")" \
@@ -97,8 +101,8 @@ scenario_pass() {
   name=$(name_of pass)
   mount_at "$work/pass" "$store"
   save_into "$work/pass" "$name"
-  "$hitfs" flush --store "$store" >/dev/null 2>&1 || true
-  unmount_at "$work/pass"
+  settle "$work/pass"
+  unmount_at "$work/pass" "$store"
   for ((i = 0; i < runs; i++)); do
     # A new mount: the kernel knows nothing of it; the disk is warm on both sides.
     mount_at "$work/pass" "$store"
@@ -113,7 +117,7 @@ scenario_pass() {
     requests_warm=$(($(requests_of "$store") - before))
     timed read_all "$work/tree"
     plain+=("$elapsed")
-    unmount_at "$work/pass"
+    unmount_at "$work/pass" "$store"
   done
   f=$(printf '%s\n' "${first[@]}" | median) w=$(printf '%s\n' "${warm[@]}" | median) p=$(printf '%s\n' "${plain[@]}" | median)
   row "warm pass: find \\| xargs cat, $files files" "$(ms "$w")" "plain directory: $(ms "$p")" \
@@ -128,7 +132,7 @@ scenario_pass() {
   drop_caches
   timed read_all "$work/pass/$name"
   row "first pass, disk cold (once)" "$(ms "$elapsed")" "plain directory, cold: $(ms "$cold")" "$(ratio "$elapsed" "$cold") x"
-  unmount_at "$work/pass"
+  unmount_at "$work/pass" "$store"
 }
 
 # Sets $url and $token of a new team server.
@@ -191,13 +195,14 @@ scenario_pull() {
   export HITFS_TOKEN=$token
   mount_at "$work/pull-a" "$work/pull-a-store" --remote "nx+$url"
   save_into "$work/pull-a" "$name"
-  "$hitfs" flush --store "$work/pull-a-store" --timeout 300s >"$work/log" 2>&1 || { cat "$work/log" >&2; die "flush"; }
-  unmount_at "$work/pull-a"
+  settle "$work/pull-a"
+  "$hitfs" flush --store "$work/pull-a-store" --flush-ci 300s >"$work/log" 2>&1 || { cat "$work/log" >&2; die "flush"; }
+  unmount_at "$work/pull-a" "$work/pull-a-store"
   for ((i = 0; i < runs; i++)); do
     mount_at "$work/pull-b" "$work/pull-b-store-$i" --remote "nx+$url"
     timed appear "$work/pull-b/$name"
     pulled+=("$elapsed")
-    unmount_at "$work/pull-b"
+    unmount_at "$work/pull-b" "$work/pull-b-store-$i"
     rm -rf "$work/pull-b-store-$i"
     mkdir "$work/untarred"
     timed untar_from "$nginx_url/tree.tar.gz" "$work/untarred"
@@ -267,17 +272,22 @@ scenario_endpoint() {
 }
 
 scenario_open() {
-  local entries=${HITFS_BENCH_ENTRIES:-100000} store=$work/open-store i opened=() daemon
+  local entries=${HITFS_BENCH_ENTRIES:-100000} store=$work/open-store i opened=() daemon rss
   "$build/bench_store" --fill="$store" --entries="$entries" >"$work/log" 2>&1 || { cat "$work/log" >&2; die "fill"; }
   stores+=("$store")
   for ((i = 0; i < runs; i++)); do
     timed "$hitfs" start --store "$store"
     opened+=("$elapsed")
     "$hitfs" status --json --store "$store" >"$work/status.json"
-    daemon=$(sqlite3 :memory: "select json_extract(readfile('$work/status.json'), '\$.daemon.pid')")
+    daemon=$(sqlite3 :memory: "select json_extract(readfile('$work/status.json'), '\$.pid')")
+    rss=$(awk '/^VmRSS/ { printf "%.1f MB", $2 / 1024 }' "/proc/$daemon/status")
     "$hitfs" stop --store "$store" >/dev/null
   done
-  row "hitfs start to ready, $entries entries" "$(ms "$(printf '%s\n' "${opened[@]}" | median)")" "" "daemon pid $daemon"
+  row "hitfs start until ready, $entries entries" "$(ms "$(printf '%s\n' "${opened[@]}" | median)")" "" "daemon: $rss of memory"
+  HITFS_BENCH_STORE=$store "$build/bench_store" --benchmark_filter='BM_(OpenStore|FindEntry)' --benchmark_format=csv 2>"$work/log" >"$work/open.csv" ||
+    { cat "$work/log" >&2; die "bench_store"; }
+  row "opening the store alone, $entries entries" "$(awk -F, '/^"BM_OpenStore/ { printf "%.2f %s", $3, $5 }' "$work/open.csv")" "" ""
+  row "finding an entry, $entries entries" "$(awk -F, '/^"BM_FindEntry/ { printf "%.2f %s", $3, $5 }' "$work/open.csv")" "" ""
 }
 
 [[ -x "$hitfs" ]] || die "$hitfs is missing: scripts/build.sh"
