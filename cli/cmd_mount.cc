@@ -2,7 +2,7 @@
 #include "cli/exit_codes.h"
 #include "cli/lease.h"
 #include "cli/supervisor/start.h"
-#include "fs/mount_table.h"
+#include "fs/mounting/mount_table.h"
 #include "store/key.h"
 
 namespace hitfs {
@@ -12,7 +12,8 @@ namespace {
 constexpr Milliseconds kMountLimit{30000};
 constexpr Milliseconds kEndLimit{60000};
 
-// The store whose supervisor holds the mount at `place`: it stands in the mount table, so that nobody has to say it again.
+// The store whose supervisor holds the mount at `place`: it stands in the mount table, so that nobody has to say it
+// again.
 StorePaths store_of_mount(const std::filesystem::path& place, const StorePaths& configured) {
   auto mounted = fs::find_mount(place);
   if (!mounted || !*mounted || (*mounted)->type != "fuse.hitfs") return configured;

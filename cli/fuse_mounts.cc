@@ -7,10 +7,10 @@
 #include <mutex>
 #include <utility>
 
-#include "fs/mount.h"
-#include "fs/request_counters.h"
-#include "fs/slots.h"
-#include "fs/stall_detector.h"
+#include "fs/mounting/mount.h"
+#include "fs/slots/request_counters.h"
+#include "fs/slots/slots.h"
+#include "fs/slots/stall_detector.h"
 #include "fs/worker.h"
 #include "store/base/log.h"
 

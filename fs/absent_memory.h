@@ -4,7 +4,7 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "fs/names.h"
+#include "fs/names/names.h"
 #include "store/base/clock.h"
 
 namespace hitfs::fs {

@@ -15,7 +15,7 @@
 #include "fs/draft.h"
 #include "fs/filesystem.h"
 #include "fs/mount_state.h"
-#include "fs/names_log.h"
+#include "fs/names/names_log.h"
 #include "fs/pending_lookups.h"
 #include "fs/staged_files.h"
 #include "fs/task_queue.h"

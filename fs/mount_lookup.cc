@@ -345,8 +345,8 @@ void MountFilesystem::report_damage(Number number, const Error& error) {
 }
 
 void MountFilesystem::space(const Caller&, Reply<SpaceReply> reply) {
-  // Nx takes ten per cent of the total as its own limit (seen from 20.8 to 24.0), and others look at what is free: one pebibyte,
-  // which programs that count in doubles still hold exactly. What the disk really has shows itself as ENOSPC.
+  // Nx takes ten per cent of the total as its own limit (seen from 20.8 to 24.0), and others look at what is free: one
+  // pebibyte, which programs that count in doubles still hold exactly. What the disk really has shows itself as ENOSPC.
   SpaceReply space;
   space.block_size = 4096;
   space.blocks = space.free_blocks = (1ull << 50) / space.block_size;

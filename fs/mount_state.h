@@ -10,7 +10,7 @@
 #include <unordered_set>
 #include <utility>
 
-#include "fs/name_tree.h"
+#include "fs/names/name_tree.h"
 #include "store/base/clock.h"
 #include "store/key.h"
 #include "store/manifest.h"

@@ -12,11 +12,11 @@
 #include <exception>
 #include <thread>
 
-#include "fs/crash_blame.h"
 #include "fs/daemon_link.h"
-#include "fs/fuse_server.h"
-#include "fs/kernel_notifier.h"
-#include "fs/reference_table.h"
+#include "fs/edge/crash_blame.h"
+#include "fs/edge/fuse_server.h"
+#include "fs/edge/kernel_notifier.h"
+#include "fs/slots/reference_table.h"
 #include "store/base/log.h"
 
 namespace hitfs::fs {

@@ -36,9 +36,9 @@ struct WorkerOptions {
 // exit code of the process: 0, or 1 when it cannot serve (the log says why, and what to do). The main function of a
 // process of its own, called while that has one thread; SIGTERM ends the process in here.
 //
-// Threads, besides this one, which waits for SIGTERM and the end of the mount: 4 readers (fs/fuse_server.h), one that
-// feeds the notify process (fs/kernel_notifier.h), one in the long poll for events and one that reports to the daemon
-// (fs/daemon_link.h), and those of DaemonClient and Filesystem.
+// Threads, besides this one, which waits for SIGTERM and the end of the mount: 4 readers (fs/edge/fuse_server.h), one
+// that feeds the notify process (fs/kernel_notifier.h), one in the long poll for events and one that reports to the
+// daemon (fs/daemon_link.h), and those of DaemonClient and Filesystem.
 int run_mount_worker(const WorkerOptions& options);
 
 }  // namespace hitfs::fs

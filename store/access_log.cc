@@ -8,7 +8,7 @@
 #include "store/base/guarded.h"
 #include "store/base/io.h"
 #include "store/base/log.h"
-#include "store/sqlite.h"
+#include "store/index/sqlite.h"
 
 namespace hitfs {
 

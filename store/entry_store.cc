@@ -6,15 +6,15 @@
 #include "store/access_log.h"
 #include "store/base/io.h"
 #include "store/base/log.h"
-#include "store/evictor.h"
-#include "store/intake.h"
-#include "store/leftovers.h"
+#include "store/commit/intake.h"
 #include "store/push_queue_impl.h"
-#include "store/retire.h"
-#include "store/store_lock.h"
-#include "store/store_opening.h"
 #include "store/store_parts.h"
-#include "store/verifier.h"
+#include "store/upkeep/evictor.h"
+#include "store/upkeep/leftovers.h"
+#include "store/upkeep/retire.h"
+#include "store/upkeep/store_lock.h"
+#include "store/upkeep/store_opening.h"
+#include "store/upkeep/verifier.h"
 
 namespace hitfs {
 

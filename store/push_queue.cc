@@ -1,8 +1,8 @@
 #include "store/push_queue.h"
 
+#include "store/index/push_table.h"
+#include "store/index/sqlite.h"
 #include "store/push_queue_impl.h"
-#include "store/push_table.h"
-#include "store/sqlite.h"
 
 namespace hitfs {
 

@@ -5,7 +5,7 @@
 
 #include "store/base/io.h"
 #include "store/base/log.h"
-#include "store/blob_table.h"
+#include "store/index/blob_table.h"
 
 namespace hitfs {
 

@@ -7,13 +7,13 @@
 
 #include "store/base/clock.h"
 #include "store/base/guarded.h"
-#include "store/blob_holds.h"
-#include "store/commit_lane.h"
+#include "store/blobs/blob_holds.h"
+#include "store/commit/commit_lane.h"
+#include "store/commit/notices.h"
 #include "store/entry_store.h"
-#include "store/index.h"
-#include "store/index_reader.h"
-#include "store/notices.h"
-#include "store/numbers.h"
+#include "store/index/index.h"
+#include "store/index/index_reader.h"
+#include "store/index/numbers.h"
 #include "store/store_paths.h"
 
 namespace hitfs {

@@ -9,10 +9,10 @@
 
 #include "store/base/guarded.h"
 #include "store/base/io.h"
-#include "store/blob_store.h"
-#include "store/blob_table.h"
-#include "store/index_reader.h"
-#include "store/lru_cache.h"
+#include "store/base/lru_cache.h"
+#include "store/blobs/blob_store.h"
+#include "store/index/blob_table.h"
+#include "store/index/index_reader.h"
 
 namespace hitfs {
 

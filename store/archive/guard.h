@@ -12,7 +12,8 @@
 // guards of others. The rules are listed in store/README.md, section Archive guard.
 namespace hitfs {
 
-// Sizes in bytes. The defaults are far above what build outputs need; a project that needs more says so in its configuration.
+// Sizes in bytes. The defaults are far above what build outputs need; a project that needs more says so in its
+// configuration.
 struct GuardLimits {
   uint64_t artifact_bytes = 8ull << 30;
   uint64_t unpacked_bytes = 16ull << 30;  // of the inflated stream, headers and padding included

@@ -1,11 +1,11 @@
 // The server without a kernel: what it says in INIT, what it does with a dead server's slots, many threads at once.
-#include "fs/fuse_server.h"
+#include "fs/edge/fuse_server.h"
 
 #include <gtest/gtest.h>
 #include <poll.h>
 
-#include "fs/reference_table.h"
-#include "fs/request_counters.h"
+#include "fs/slots/reference_table.h"
+#include "fs/slots/request_counters.h"
 #include "tests/support/disk_filesystem.h"
 #include "tests/support/fake_kernel.h"
 #include "tests/support/temp_dir.h"

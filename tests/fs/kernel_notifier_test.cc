@@ -1,4 +1,4 @@
-#include "fs/kernel_notifier.h"
+#include "fs/edge/kernel_notifier.h"
 
 #include <gtest/gtest.h>
 #include <linux/fuse.h>

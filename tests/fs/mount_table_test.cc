@@ -1,4 +1,4 @@
-#include "fs/mount_table.h"
+#include "fs/mounting/mount_table.h"
 
 #include <gtest/gtest.h>
 

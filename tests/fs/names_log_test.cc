@@ -1,4 +1,4 @@
-#include "fs/names_log.h"
+#include "fs/names/names_log.h"
 
 #include <gtest/gtest.h>
 

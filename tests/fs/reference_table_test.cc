@@ -1,4 +1,4 @@
-#include "fs/reference_table.h"
+#include "fs/slots/reference_table.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "fs/slots.h"
+#include "fs/slots/slots.h"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -7,9 +7,9 @@
 #include <cstring>
 #include <set>
 
-#include "fs/in_flight.h"
-#include "fs/request_counters.h"
-#include "fs/stall_detector.h"
+#include "fs/edge/in_flight.h"
+#include "fs/slots/request_counters.h"
+#include "fs/slots/stall_detector.h"
 
 namespace hitfs::fs {
 

@@ -12,10 +12,10 @@
 #include <cstdlib>
 #include <string>
 
-#include "fs/crash_blame.h"
-#include "fs/fuse_server.h"
-#include "fs/kernel_notifier.h"
-#include "fs/reference_table.h"
+#include "fs/edge/crash_blame.h"
+#include "fs/edge/fuse_server.h"
+#include "fs/edge/kernel_notifier.h"
+#include "fs/slots/reference_table.h"
 #include "store/base/log.h"
 #include "tests/support/disk_filesystem.h"
 

@@ -1,5 +1,5 @@
 // Mounting itself, as root and as an ordinary user.
-#include "fs/mount.h"
+#include "fs/mounting/mount.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -13,7 +13,7 @@
 #include <cerrno>
 #include <fstream>
 
-#include "fs/mount_table.h"
+#include "fs/mounting/mount_table.h"
 #include "tests/support/test_mount.h"
 
 namespace hitfs::testing {

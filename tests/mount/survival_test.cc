@@ -13,7 +13,7 @@
 #include <set>
 #include <thread>
 
-#include "fs/stall_detector.h"
+#include "fs/slots/stall_detector.h"
 #include "tests/support/build_rounds.h"
 #include "tests/support/test_mount.h"
 

@@ -6,7 +6,7 @@
 #include <fstream>
 
 #include "store/base/io.h"
-#include "store/numbers.h"
+#include "store/index/numbers.h"
 #include "tests/store/store_helpers.h"
 
 namespace hitfs {

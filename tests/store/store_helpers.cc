@@ -5,10 +5,10 @@
 #include <variant>
 
 #include "store/base/io.h"
-#include "store/blob_table.h"
-#include "store/index_rows.h"
-#include "store/pack.h"
-#include "store/sqlite.h"
+#include "store/blobs/pack.h"
+#include "store/index/blob_table.h"
+#include "store/index/index_rows.h"
+#include "store/index/sqlite.h"
 
 namespace hitfs::testing {
 

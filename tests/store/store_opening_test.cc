@@ -8,9 +8,9 @@
 #include "store/access_log.h"
 #include "store/base/io.h"
 #include "store/base/log.h"
-#include "store/numbers.h"
-#include "store/sqlite.h"
-#include "store/store_lock.h"
+#include "store/index/numbers.h"
+#include "store/index/sqlite.h"
+#include "store/upkeep/store_lock.h"
 #include "tests/store/store_helpers.h"
 
 namespace hitfs {

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "fs/mount.h"
-#include "fs/request_counters.h"
-#include "fs/slots.h"
+#include "fs/mounting/mount.h"
+#include "fs/slots/request_counters.h"
+#include "fs/slots/slots.h"
 #include "tests/support/temp_dir.h"
 
 namespace hitfs::testing {

@@ -1,0 +1,172 @@
+// What a NameTree knows, and how it is written out again; apply() is in name_tree.cc.
+#include "fs/names/name_tree.h"
+
+namespace hitfs::fs {
+
+Number NameTree::canonical(Number number) const {
+  if (!is_staging(number)) return number;
+  auto found = aliases_.find(number);
+  return found == aliases_.end() ? number : found->second.target;
+}
+
+const StagedNode* NameTree::node(Number number) const {
+  auto found = nodes_.find(number);
+  return found == nodes_.end() ? nullptr : &found->second;
+}
+
+const Overlay* NameTree::overlay(Number number) const {
+  auto found = overlays_.find(number);
+  return found == overlays_.end() ? nullptr : &found->second;
+}
+
+const Names* NameTree::own_names(Number directory) const {
+  if (directory == kRootNumber) return &root_;
+  if (const auto* staged = node(directory); staged != nullptr && staged->tree == 0) return &staged->children;
+  const auto* changed = overlay(directory);
+  return changed == nullptr ? nullptr : &changed->names;
+}
+
+bool NameTree::is_hidden(Number directory, std::string_view name) const {
+  const auto* changed = overlay(directory);
+  return changed != nullptr && changed->hidden.contains(name);
+}
+
+NameTree::Child NameTree::child(Number directory, std::string_view name) const {
+  if (const auto* own = own_names(directory)) {
+    if (auto link = own->find(name)) return {ChildKind::linked, link->number, true};
+  }
+  if (directory == kRootNumber) return {ChildKind::underneath};
+  const auto* staged = node(directory);
+  if (staged != nullptr && staged->tree == 0) return {ChildKind::none};
+  if (is_hidden(directory, name)) return {ChildKind::hidden};
+  if (staged != nullptr) {
+    auto link = staged->children.find(name);
+    return link ? Child{ChildKind::linked, link->number} : Child{ChildKind::none};
+  }
+  return {is_committed(directory) ? ChildKind::underneath : ChildKind::none};
+}
+
+const Whiteout* NameTree::whiteout(std::string_view name) const {
+  auto found = whiteouts_.find(name);
+  return found == whiteouts_.end() ? nullptr : &found->second;
+}
+
+void NameTree::drop_whiteout(std::string_view name) {
+  if (auto found = whiteouts_.find(name); found != whiteouts_.end()) whiteouts_.erase(found);
+}
+
+void NameTree::drop_alias(Number number) {
+  auto found = aliases_.find(number);
+  if (found == aliases_.end()) return;
+  auto count = alias_counts_.find(found->second.entry_id);
+  if (--count->second == 0) alias_counts_.erase(count);
+  aliases_.erase(found);
+}
+
+void NameTree::drop_orphan(Number number) {
+  if (orphans_.erase(number) != 0) nodes_.erase(number);
+}
+
+std::shared_ptr<const Names> NameTree::frozen_names(Number number) const {
+  auto found = aliases_.find(number);
+  return found == aliases_.end() ? nullptr : found->second.children;
+}
+
+std::unordered_set<Number> NameTree::data_numbers() const {
+  std::unordered_set<Number> numbers;
+  for (const auto& [number, node] : nodes_) {
+    if (node.type == FileType::file) numbers.insert(number);
+  }
+  for (const auto& [number, overlay] : overlays_) {
+    if (overlay.data != 0) numbers.insert(overlay.data);
+  }
+  return numbers;
+}
+
+std::optional<Number> NameTree::done(uint64_t unique) const {
+  auto found = done_.find(unique);
+  if (found == done_.end()) return std::nullopt;
+  return found->second;
+}
+
+size_t NameTree::live_records() const {
+  size_t records = nodes_.size() * 2 + whiteouts_.size() + aliases_.size() + trees_.size() + done_.size();
+  for (const auto& [number, overlay] : overlays_) records += 2 + overlay.hidden.size() + overlay.names.size();
+  return records;
+}
+
+void NameTree::snapshot(const Emit& emit) const {
+  emit({.op = NameOp::session,
+        .number = next_number_,
+        .other_parent = next_tree_,
+        .value = connection_,
+        .tree = next_sequence_,
+        .name = boot_id_});
+  for (uint64_t unique : done_order_) emit({.op = NameOp::done, .unique = unique, .number = done_.at(unique)});
+  emit_names(kRootNumber, root_, false, emit);
+  for (Number number : orphans_) emit_node(number, *node(number), 0, "", 0, emit);
+  for (const auto& [id, tree] : trees_) {
+    const auto& top = *node(tree.numbers[0]);
+    auto shown = root_.find(tree.name);
+    bool emitted = shown && shown->number == tree.numbers[0];
+    if (!emitted) emit_node(tree.numbers[0], top, 0, "", 0, emit);
+  }
+  for (const auto& [id, tree] : trees_) {
+    emit({.op = NameOp::complete, .number = tree.numbers[0], .tree = id, .name = tree.name});
+    if (tree.synced) emit({.op = NameOp::synced, .tree = id});
+  }
+  emit_overlays(emit);
+  for (const auto& [name, whiteout] : whiteouts_) {
+    emit({.op = NameOp::whiteout, .value = whiteout.entry_id, .tree = whiteout.tree, .name = name});
+  }
+  for (const auto& [number, alias] : aliases_) {
+    emit({.op = NameOp::alias, .number = number, .other_parent = alias.entry_id, .value = alias.target});
+  }
+  emit({.op = NameOp::attributes, .number = kRootNumber, .mode = root_mode_, .mtime_ns = root_mtime_ns_});
+}
+
+void NameTree::emit_names(Number directory, const Names& names, bool in_overlay, const Emit& emit) const {
+  for (const auto& [name, link] : names.all()) {
+    const auto* child = node(link.number);
+    bool is_reference = child == nullptr || (in_overlay && child->tree != 0);
+    if (is_reference) {
+      emit({.op = NameOp::link, .number = link.number, .parent = directory, .value = link.sequence, .name = name});
+    } else {
+      emit_node(link.number, *child, directory, name, link.sequence, emit);
+    }
+  }
+}
+
+void NameTree::emit_node(Number number, const StagedNode& node, Number parent, std::string_view name, uint64_t sequence,
+                         const Emit& emit) const {
+  NameOp op = node.type == FileType::file        ? NameOp::create
+              : node.type == FileType::directory ? NameOp::make_directory
+                                                 : NameOp::make_symlink;
+  emit({.op = op,
+        .time_ns = node.mtime_ns,
+        .number = number,
+        .parent = parent,
+        .value = sequence,
+        .mode = node.mode,
+        .atime_ns = node.atime_ns,
+        .name = std::string(name),
+        .other_name = node.target});
+  if (node.type != FileType::directory) return;
+  emit_names(number, node.children, false, emit);
+  emit({.op = NameOp::attributes, .number = number, .mtime_ns = node.mtime_ns});
+}
+
+void NameTree::emit_overlays(const Emit& emit) const {
+  for (const auto& [number, overlay] : overlays_) {
+    if (overlay.data != 0) emit({.op = NameOp::copy_up, .number = number, .value = overlay.data});
+    for (const auto& name : overlay.hidden) emit({.op = NameOp::hide, .parent = number, .name = name});
+    emit_names(number, overlay.names, true, emit);
+    emit({.op = NameOp::attributes,
+          .number = number,
+          .mode = overlay.mode,
+          .mtime_ns = overlay.mtime_ns,
+          .atime_ns = overlay.atime_ns});
+  }
+}
+
+}  // namespace hitfs::fs
