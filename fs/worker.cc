@@ -1,8 +1,6 @@
 #include "fs/worker.h"
 
 #include <poll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -18,6 +16,7 @@
 #include "fs/edge/kernel_notifier.h"
 #include "fs/slots/reference_table.h"
 #include "store/base/log.h"
+#include "store/base/process.h"
 
 namespace hitfs::fs {
 
@@ -31,8 +30,7 @@ constexpr Milliseconds kQuiet{2000};       // for requests that run at the end
 constexpr Milliseconds kLastReport{1000};  // for the daemon
 constexpr Milliseconds kLook{10};
 
-// SIGTERM comes through a descriptor, to this thread; the rest would only disturb: a Ctrl-C in the terminal is meant
-// for the build, and a write to a pipe that is gone is an error like any other.
+// SIGTERM comes through a descriptor, to this thread; a Ctrl-C in the terminal is meant for the build.
 Result<UniqueFd> take_signals() {
   sigset_t terminate;
   sigemptyset(&terminate);
@@ -40,27 +38,10 @@ Result<UniqueFd> take_signals() {
   if (int failure = ::pthread_sigmask(SIG_BLOCK, &terminate, nullptr); failure != 0) {
     return system_error("block signals", failure);
   }
-  for (int ignored : {SIGINT, SIGHUP, SIGPIPE}) ::signal(ignored, SIG_IGN);
+  for (int ignored : {SIGINT, SIGHUP}) ::signal(ignored, SIG_IGN);
   UniqueFd signals(::signalfd(-1, &terminate, SFD_CLOEXEC));
   if (!signals) return system_error("signalfd", errno);
   return signals;
-}
-
-void prepare_process() {
-  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &files);
-  }
-  blame_requests_for_crashes();
-}
-
-void tell_ready(int ready_fd) {
-  if (ready_fd < 0) return;
-  UniqueFd ready(ready_fd);
-  ssize_t written = ::write(ready.get(), "r", 1);
-  if (written < 0) kLog.warn("nobody_waits_for_ready");
 }
 
 enum class End { unmounted, terminated };
@@ -93,7 +74,9 @@ FilesystemOptions filesystem_options(const WorkerOptions& options, const SlotMem
 Status serve(const WorkerOptions& options) {
   auto signals = take_signals();
   if (!signals) return std::move(signals).error();
-  prepare_process();
+  protect_process();
+  raise_file_limit();
+  blame_requests_for_crashes();
   auto notify = NotifyProcess::start(options.fuse_fd);  // forks: nothing before this line starts a thread
   if (!notify) return std::move(notify).error();
 

@@ -100,6 +100,8 @@ std::string Key::text() const {
 }
 
 RemoteKey RemoteKey::of(const Key& key, uint64_t generation, std::string_view own_space) {
+  // Its clients had their generation put into the name before.
+  if (key.scope.empty() && key.space == kRawSpace) return {key, true, key.name};
   if (key.scope.empty() && generation == 0 && key.space == own_space) return {key, true, key.name};
   std::string hashed = "hitfs-name-1\n";
   append_field(hashed, key.scope);

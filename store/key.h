@@ -27,11 +27,15 @@ struct Key {
   auto operator<=>(const Key&) const = default;
 };
 
+// The namespace of what `hitfs serve` holds for other machines: its names are remote names already, its bytes opaque.
+inline constexpr std::string_view kRawSpace = "raw";
+
 // The name of an entry on a remote: decided once, here, for every remote.
 struct RemoteKey {
   Key key;
   // Set for a protocol's own namespace in the empty scope: other clients of that server know the entry by this
-  // name. Else the name is opaque: the hex SHA-256 of (scope, generation, namespace, name), and so are the bytes.
+  // name. And for kRawSpace there, so that a server in front of another one asks for what its clients asked for. Else
+  // the name is opaque: the hex SHA-256 of (scope, generation, namespace, name), and so are the bytes.
   bool plain = false;
   std::string name;
 

@@ -1,13 +1,13 @@
 #include "sync/daemon.h"
 
 #include <signal.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <memory>
 #include <thread>
 
 #include "store/base/log.h"
+#include "store/base/process.h"
 #include "store/base/socket.h"
 #include "sync/control.h"
 
@@ -123,23 +123,12 @@ Status Daemon::serve() {
   return Ok{};
 }
 
-sigset_t end_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  return signals;
-}
-
 }  // namespace
 
 int run_daemon(const DaemonOptions& options, int ready_fd) {
-  // Nobody of the same uid may attach to this process and read the credentials in its memory.
-  ::prctl(PR_SET_DUMPABLE, 0);
-  ::signal(SIGPIPE, SIG_IGN);
-  // Blocked before the first thread starts, so that only the wait below sees them.
-  auto signals = end_signals();
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  protect_process();
+  EndSignals signals;
+  raise_file_limit();
 
   auto daemon = Daemon::start(options);
   if (!daemon) {
@@ -147,11 +136,8 @@ int run_daemon(const DaemonOptions& options, int ready_fd) {
     return 1;
   }
   kLog.info("daemon started store={} remotes={}", options.store.root.string(), options.remotes.size());
-  if (ready_fd >= 0) [[maybe_unused]]
-    auto told = ::write(ready_fd, "1", 1);
-  int signal = 0;
-  ::sigwait(&signals, &signal);
-  kLog.info("daemon stops signal={}", signal);
+  tell_ready(ready_fd);
+  kLog.info("daemon stops signal={}", signals.wait());
   return 0;
 }
 

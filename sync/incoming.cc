@@ -81,7 +81,7 @@ Status check_artifact(const Codec& codec, const Scratch::File& file) {
 
 }  // namespace
 
-bool keeps_artifacts(const std::string& space) { return space == "nx" || space == "raw"; }
+bool keeps_artifacts(const std::string& space) { return space == "nx" || space == kRawSpace; }
 
 Result<Admission> admit_artifact(EntryStore& store, const Scratch::File& file, const Key& key,
                                  const GuardLimits& limits, const CommitOptions& options) {
@@ -89,7 +89,7 @@ Result<Admission> admit_artifact(EntryStore& store, const Scratch::File& file, c
   header.key = key;
   header.kind = EntryKind::opaque;
   // Bytes that another hitfs named by a hash: only the one who asks by the full key can read them.
-  if (key.space == "raw") return commit_as_artifact(store, file, std::move(header), options);
+  if (key.space == kRawSpace) return commit_as_artifact(store, file, std::move(header), options);
 
   auto codec = make_codec(key.space, limits);
   auto recognised = recognise(*codec, file);

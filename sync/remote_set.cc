@@ -1,27 +1,22 @@
 #include "sync/remote_set.h"
 
+#include "sync/options_json.h"
 #include "sync/remotes/remote_factory.h"
 
 namespace hitfs {
 
 namespace {
 
-std::string_view to_text(RemoteMode mode) {
-  switch (mode) {
-    case RemoteMode::off: return "off";
-    case RemoteMode::read: return "read";
-    case RemoteMode::write: return "write";
-    case RemoteMode::readwrite: return "readwrite";
-  }
-  return "off";
-}
-
 Json status_of(ConfiguredRemote& remote) {
   auto breaker = remote.remote->breaker().status();
-  return Json::Object{{"name", remote.options.name},          {"url", remote.remote->describe()},
-                      {"mode", to_text(remote.options.mode)}, {"breaker", to_string(breaker.state)},
-                      {"breaker_why", breaker.why},           {"breaker_since_ms", breaker.since_ms},
-                      {"breaker_opened", breaker.opened},     {"probe_in_ms", breaker.probe_in.count()},
+  return Json::Object{{"name", remote.options.name},
+                      {"url", remote.remote->describe()},
+                      {"mode", to_string(remote.options.mode)},
+                      {"breaker", to_string(breaker.state)},
+                      {"breaker_why", breaker.why},
+                      {"breaker_since_ms", breaker.since_ms},
+                      {"breaker_opened", breaker.opened},
+                      {"probe_in_ms", breaker.probe_in.count()},
                       {"refused_calls", breaker.refused}};
 }
 

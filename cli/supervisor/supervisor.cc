@@ -15,6 +15,10 @@ namespace hitfs {
 
 namespace {
 
+constexpr std::string_view kListener = "listener";
+// A listener that was given up is tried again after this; until then the endpoint knows only misses.
+constexpr Milliseconds kListenerRest{60'000};
+
 constexpr log::Logger kLog{log::Folder::cli};
 constexpr Milliseconds kTick{1000};
 constexpr Milliseconds kFirstLease{10000};
@@ -243,11 +247,12 @@ void Supervisor::ensure_daemon() {
 }
 
 void Supervisor::ensure_listener(std::unique_ptr<Child>& child, const ListenerOptions& options, int socket,
-                                 const char* name) {
+                                 std::string_view name) {
   if (child && child->state() != Child::State::stopped && child->state() != Child::State::failed) return;
-  ChildSpec spec{name,     parts_.program,    parts_.listener_arguments, parts_.listener_json(options),
-                 {socket}, parts_.environment};
-  Child::Observer observer{[this] { settle(); },
+  ChildSpec spec{std::string(name), parts_.program,    parts_.listener_arguments, parts_.listener_json(options),
+                 {socket},          parts_.environment};
+  if (name == kListener) misses_.reset();  // one of them accepts
+  Child::Observer observer{[this, name = std::string(name)] { on_listener_ready(name); },
                            [this, name = std::string(name)](const std::string& why) { on_listener_failed(name, why); },
                            [this](const std::string& line) { log_.line(line); }};
   child = std::make_unique<Child>(loop_, std::move(spec), parts_.listener_policy, std::move(observer));
@@ -264,8 +269,13 @@ Status Supervisor::ensure_endpoint() {
   options.kind = ListenerKind::loopback;
   options.address = endpoint_->address();
   options.loopback_token = endpoint_->token;
-  ensure_listener(listener_, options, endpoint_->socket.get(), "listener");
+  ensure_listener(listener_, options, endpoint_->socket.get(), kListener);
   return Ok{};
+}
+
+void Supervisor::on_listener_ready(const std::string& name) {
+  if (name == kListener) endpoint_served_ = true;
+  settle();
 }
 
 void Supervisor::on_listener_failed(const std::string& name, const std::string& why) {
@@ -275,8 +285,14 @@ void Supervisor::on_listener_failed(const std::string& name, const std::string& 
   }
   listener_why_ = why;
   settle();
-  // A socket that nobody accepts on would let build tools wait for ever; without it they fail at once.
-  endpoint_.reset();
+  // Nobody has the address of an endpoint that never served; whoever asks next gets a new one.
+  if (!endpoint_served_) return endpoint_.reset();
+  // Build tools have it: a socket that nobody accepts on would let them wait for ever, a refusal would fail them.
+  misses_.emplace(loop_, endpoint_->socket.get());
+  loop_.after(kListenerRest, [this] {
+    if (phase_ == Phase::running && misses_) [[maybe_unused]]
+      auto begun = ensure_endpoint();
+  });
 }
 
 void Supervisor::when_ready(Pending pending) {

@@ -12,6 +12,7 @@
 #include "cli/supervisor/child.h"
 #include "cli/supervisor/control.h"
 #include "cli/supervisor/endpoint.h"
+#include "cli/supervisor/miss_answerer.h"
 #include "cli/supervisor/mount_table.h"
 #include "store/base/file_lock.h"
 #include "sync/options.h"
@@ -96,10 +97,12 @@ class Supervisor {
 
   void when_ready(Pending pending);
   void settle();
-  void ensure_listener(std::unique_ptr<Child>& child, const ListenerOptions& options, int socket, const char* name);
+  void ensure_listener(std::unique_ptr<Child>& child, const ListenerOptions& options, int socket,
+                       std::string_view name);
   Status ensure_endpoint();
   void ensure_daemon();
   void begin_foreground();
+  void on_listener_ready(const std::string& name);
   void on_listener_failed(const std::string& name, const std::string& why);
 
   [[nodiscard]] bool in_use() const;
@@ -122,6 +125,8 @@ class Supervisor {
   std::unique_ptr<Child> daemon_, listener_, server_;
   std::string daemon_why_, listener_why_, server_why_;  // set while failed
   std::optional<Endpoint> endpoint_;
+  bool endpoint_served_ = false;        // somebody may have its address
+  std::optional<MissAnswerer> misses_;  // in the listener's place while that is given up
   UniqueFd serve_socket_;
   std::set<ConnectionId> leases_;
   bool started_ = false;  // `hitfs start`

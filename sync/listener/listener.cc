@@ -1,7 +1,5 @@
 #include "sync/listener/listener.h"
 
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +8,7 @@
 
 #include "store/base/io.h"
 #include "store/base/log.h"
+#include "store/base/process.h"
 #include "sync/listener/cache_handler.h"
 #include "sync/listener/event_follower.h"
 #include "sync/listener/late_store_reader.h"
@@ -136,31 +135,11 @@ Listener::~Listener() {
   work_.wait_none();
 }
 
-// Hundreds of connections, each with a file: the soft limit of 1024 is for programs that use select().
-void raise_file_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-sigset_t end_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  return signals;
-}
-
 }  // namespace
 
 int run_listener(const ListenerOptions& options, std::vector<int> listening_sockets, int ready_fd) {
-  // Nobody of the same uid may attach to this process and read the token in its memory.
-  ::prctl(PR_SET_DUMPABLE, 0);
-  ::signal(SIGPIPE, SIG_IGN);
-  // Blocked before the first thread starts, so that only the wait below sees them.
-  auto signals = end_signals();
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  protect_process();
+  EndSignals signals;
   raise_file_limit();
 
   auto listener = Listener::start(options, listening_sockets);
@@ -169,11 +148,8 @@ int run_listener(const ListenerOptions& options, std::vector<int> listening_sock
     return 1;
   }
   kLog.info("listener started kind={} address={}", front_name(options.kind), options.address);
-  if (ready_fd >= 0) [[maybe_unused]]
-    auto told = ::write(ready_fd, "1", 1);
-  int signal = 0;
-  ::sigwait(&signals, &signal);
-  kLog.info("listener stops signal={}", signal);
+  tell_ready(ready_fd);
+  kLog.info("listener stops signal={}", signals.wait());
   return 0;
 }
 

@@ -146,6 +146,33 @@ TEST_F(ProgramTest, ServiceSaysWhenItIsReadyAndWhenItEnds) {
   EXPECT_EQ(next(), "STOPPING=1");
 }
 
+TEST_F(ProgramTest, AServerInFrontOfAnotherServesAndPassesOn) {
+  TeamServer far(folder_ / "far");
+  TeamServer near(folder_ / "near", {{"HITFS_REMOTE", "nx+" + far.url()}, {"HITFS_TOKEN", far.token()}});
+  auto at = [&](const std::string& machine, const TeamServer& server, std::vector<std::string> words) {
+    words.insert(words.begin() + 1, {"--store", (folder_ / machine).string(), "--remote", "nx+" + server.url()});
+    auto command = hitfs(std::move(words), folder_.path());
+    command.environment["HITFS_TOKEN"] = server.token();
+    return Process(command).wait(kLimit);
+  };
+  write(folder_ / "file", "of the far machine");
+  EXPECT_EQ(at("a", far, {"put", "0123456789abcdef01", (folder_ / "file").string()}).code, 0);
+  EXPECT_EQ(at("a", far, {"flush"}).code, 0);
+  auto pulled = at("b", near, {"get", "0123456789abcdef01", (folder_ / "pulled").string()});
+  EXPECT_EQ(pulled.code, 0) << pulled.output;
+  EXPECT_EQ(read(folder_ / "pulled"), "of the far machine");
+
+  write(folder_ / "file", "of the near machine");
+  EXPECT_EQ(at("b", near, {"put", "0123456789abcdef02", (folder_ / "file").string()}).code, 0);
+  EXPECT_EQ(at("b", near, {"flush"}).code, 0);
+  auto near_store = folder_ / "near/store";
+  EXPECT_EQ(Process(hitfs({"flush", "--store", near_store.string()}, folder_.path())).wait(kLimit).code, 0);
+  auto passed_on = at("c", far, {"get", "0123456789abcdef02", (folder_ / "passed-on").string()});
+  EXPECT_EQ(passed_on.code, 0) << passed_on.output;
+  EXPECT_EQ(read(folder_ / "passed-on"), "of the near machine");
+  for (const char* machine : {"a", "b", "c"}) stop_hitfs(folder_ / machine);
+}
+
 TEST_F(ProgramTest, MountShowsKeepsAndEnds) {
   if (auto why = why_no_mount()) GTEST_SKIP() << *why;
   auto place = folder_ / "m";

@@ -44,6 +44,13 @@ TEST(RemoteKeyTest, OnlyTheProtocolsOwnNamespaceInTheEmptyScopeKeepsPlainNames) 
   }
 }
 
+TEST(RemoteKeyTest, WhatAServerHoldsForOthersIsAskedForByTheSameName) {
+  auto asked = RemoteKey::of({"", "flat", "123"}, 0, "nx");
+  auto passed_on = RemoteKey::of({"", "raw", asked.name}, 7, "nx");
+  EXPECT_EQ(passed_on.name, asked.name);
+  EXPECT_NE(RemoteKey::of({"pr/1", "raw", asked.name}, 0, "nx").name, asked.name);
+}
+
 TEST(RemoteKeyTest, FieldsCannotRunIntoEachOther) {
   EXPECT_NE(RemoteKey::of({"a", "flat", "bc"}, 0, "").name, RemoteKey::of({"ab", "flat", "c"}, 0, "").name);
   // A name on a server is forever: this value must not change.

@@ -44,7 +44,8 @@ Outcome stop_hitfs(const std::filesystem::path& store, const std::string& flush)
   return run(hitfs({"stop", "--store", store, "--flush", flush}, store.parent_path()), kStopLimit);
 }
 
-TeamServer::TeamServer(std::filesystem::path folder) : folder_(std::move(folder)), port_(free_port()) {
+TeamServer::TeamServer(std::filesystem::path folder, const std::map<std::string, std::string>& environment)
+    : folder_(std::move(folder)), port_(free_port()) {
   std::filesystem::create_directories(folder_);
   const std::string tokens = folder_ / "tokens.json";
   Command add = hitfs({"token", "add", "--tokens", tokens, "--name", "team", "--rights", "read,write"}, folder_);
@@ -58,6 +59,7 @@ TeamServer::TeamServer(std::filesystem::path folder) : folder_(std::move(folder)
       {"serve", "--listen", "127.0.0.1:" + std::to_string(port_), "--tokens", tokens, "--store", folder_ / "store"},
       folder_);
   serve.environment["NOTIFY_SOCKET"] = ready.path();
+  for (const auto& [name, value] : environment) serve.environment[name] = value;
   process_ = std::make_unique<Process>(serve);
   if (!ready.wait(*process_, kStartLimit)) throw std::runtime_error("hitfs serve: " + process_->output());
 }

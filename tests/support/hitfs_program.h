@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,8 +24,9 @@ Outcome stop_hitfs(const std::filesystem::path& store, const std::string& flush 
 // A team server, `hitfs serve`, on a free port of loopback with one token that may read and write.
 class TeamServer {
  public:
-  // Throws with what the server printed when it does not get ready.
-  explicit TeamServer(std::filesystem::path folder);
+  // Throws with what the server printed when it does not get ready. `environment` goes to the server: HITFS_REMOTE for
+  // one that stands in front of another.
+  explicit TeamServer(std::filesystem::path folder, const std::map<std::string, std::string>& environment = {});
 
   [[nodiscard]] std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
   [[nodiscard]] const std::string& token() const { return token_; }

@@ -33,6 +33,15 @@ class FetcherTest : public ::testing::Test {
     return future;
   }
   FetchReply fetch(const Key& key) { return ask(key).get(); }
+  // Every call waits until the promise is kept.
+  static std::shared_ptr<std::promise<void>> hold(FakeRemote& remote) {
+    auto release = std::make_shared<std::promise<void>>();
+    remote.before = [released = release->get_future().share()](const auto&, auto&) {
+      released.get();
+      return Ok{};
+    };
+    return release;
+  }
   ~FetcherTest() override { parts_.timers.stop(); }
 
   DaemonParts parts_;
@@ -78,15 +87,10 @@ TEST_F(FetcherTest, ARemoteThatOnlyTakesIsNotAsked) {
 TEST_F(FetcherTest, OneDownloadServesEverybodyWhoWaits) {
   auto& remote = parts_.add_remote("team");
   remote.put(remote_name(kKey), "hello");
-  std::promise<void> release;
-  auto released = release.get_future().share();
-  remote.before = [released](const auto&, auto&) {
-    released.get();
-    return Ok{};
-  };
+  auto release = hold(remote);
   std::vector<std::future<FetchReply>> waiting;
   for (int i = 0; i < 20; ++i) waiting.push_back(ask(kKey));
-  release.set_value();
+  release->set_value();
   for (auto& one : waiting) EXPECT_EQ(one.get().outcome, FetchOutcome::here);
   EXPECT_EQ(remote.calls("fetch"), 1);
 }
@@ -94,15 +98,10 @@ TEST_F(FetcherTest, OneDownloadServesEverybodyWhoWaits) {
 TEST_F(FetcherTest, WhoRunsOutOfPatienceIsAnsweredAndThePullGoesOn) {
   auto& remote = parts_.add_remote("team");
   remote.put(remote_name(kKey), "hello");
-  std::promise<void> release;
-  auto released = release.get_future().share();
-  remote.before = [released](const auto&, auto&) {
-    released.get();
-    return Ok{};
-  };
+  auto release = hold(remote);
   EXPECT_EQ(ask(kKey, Milliseconds(1)).get().outcome, FetchOutcome::pending);
   auto patient = ask(kKey);
-  release.set_value();
+  release->set_value();
   EXPECT_EQ(patient.get().outcome, FetchOutcome::here);
   EXPECT_EQ(remote.calls("fetch"), 1);
 }

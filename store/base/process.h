@@ -1,0 +1,31 @@
+#pragma once
+
+#include <csignal>
+
+// What every process of ours that works for others does at its start and at its end.
+namespace hitfs {
+
+// Nobody of the same uid may attach to this process and read the secrets in its memory (exec resets this, so each
+// process says it); a peer that is gone is an error of the call, not the end of the process.
+void protect_process();
+
+// As many open files as the system allows: hundreds of connections, each with a file. The soft limit of 1024 is for
+// programs that use select().
+void raise_file_limit();
+
+// SIGTERM and SIGINT, for the main thread alone. Made before the first other thread, which inherits the blocked
+// signals.
+class EndSignals {
+ public:
+  EndSignals();
+  // Waits for one of them and returns it.
+  [[nodiscard]] int wait() const;
+
+ private:
+  sigset_t signals_;
+};
+
+// One byte for whoever started us: the process serves. -1 is nobody. Closes the descriptor.
+void tell_ready(int ready_fd);
+
+}  // namespace hitfs
