@@ -16,42 +16,58 @@ constexpr Milliseconds kLongestPull = std::chrono::hours(1);
 
 FetchReply unavailable(std::string why) { return {FetchOutcome::unavailable, 0, std::move(why)}; }
 
-// Counts what arrives, so that the fetcher can tell useful transfer from waiting.
+// Counts what arrives and when it is dealt with, so that the fetcher can tell both from waiting.
+struct Progress {
+  std::atomic<uint64_t>& received;
+  LocalWork& here;
+};
+
 class CountingSink final : public ByteSink {
  public:
-  CountingSink(ByteSink& inner, std::atomic<uint64_t>& received) : inner_(inner), received_(received) {}
+  CountingSink(ByteSink& inner, const Progress& progress) : inner_(inner), progress_(progress) {}
   Status write(std::span<const std::byte> bytes) override {
-    received_ += bytes.size();
+    progress_.received += bytes.size();
+    const LocalWork::Part writing(progress_.here);
     return inner_.write(bytes);
   }
 
  private:
   ByteSink& inner_;
-  std::atomic<uint64_t>& received_;
+  const Progress progress_;
 };
 
 class CountingWriter final : public EntryWriter {
  public:
-  CountingWriter(EntryWriter& inner, std::atomic<uint64_t>& received) : inner_(inner), received_(received) {}
+  CountingWriter(EntryWriter& inner, const Progress& progress) : inner_(inner), progress_(progress) {}
 
   Result<ByteSink*> artifact(std::optional<uint64_t> size) override { return counted(inner_.artifact(size)); }
   Result<bool> has_blob(const Digest& digest) override { return inner_.has_blob(digest); }
-  Result<ByteSink*> blob(const Digest& digest) override { return counted(inner_.blob(digest)); }
+  Result<ByteSink*> blob(const Digest& digest) override {
+    const LocalWork::Part ending_the_last(progress_.here);
+    return counted(inner_.blob(digest));
+  }
   Status tree(ManifestBuilder tree, const ManifestHeader& header) override {
+    const LocalWork::Part ending_the_last(progress_.here);
     return inner_.tree(std::move(tree), header);
   }
 
  private:
   Result<ByteSink*> counted(Result<ByteSink*> sink) {
     if (!sink) return sink;
-    sink_.emplace(**sink, received_);
+    sink_.emplace(**sink, progress_);
     return static_cast<ByteSink*>(&*sink_);
   }
 
   EntryWriter& inner_;
-  std::atomic<uint64_t>& received_;
+  const Progress progress_;
   std::optional<CountingSink> sink_;
 };
+
+// Checks and commits what has arrived.
+Result<Admission> finished(IncomingEntry& incoming, const std::string& origin, LocalWork& here) {
+  const LocalWork::Part finishing(here);
+  return incoming.finish(origin);
+}
 
 }  // namespace
 
@@ -143,13 +159,14 @@ FetchReply Fetcher::pull_from(ConfiguredRemote& remote, const Key& key) {
     return unavailable("breaker open");
   }
   IncomingEntry incoming(parts_.store, parts_.scratch, key, limits_);
-  CountingWriter counting(incoming, received_);
+  CountingWriter counting(incoming, Progress{received_, here_});
   RemoteCall call(Deadline::after(kLongestPull), stopping_.get_token());
   asking(key, &remote);
   auto fetched = remote.remote->fetch(remote.name_of(key), counting, call);
   asking(key, nullptr);
   if (!fetched && fetched.error().code == Code::not_found) return {FetchOutcome::absent, 0, ""};
-  Result<Admission> admitted = fetched ? incoming.finish(remote.options.name) : Result<Admission>(fetched.error());
+  Result<Admission> admitted =
+      fetched ? finished(incoming, remote.options.name, here_) : Result<Admission>(fetched.error());
   if (admitted) {
     log.record(key, AccessKind::pulled, remote.options.name);
     return {FetchOutcome::here, admitted->entry_id, ""};
@@ -201,7 +218,8 @@ void Fetcher::start_ticking_locked(State& state) {
 // Charges this tick to the builds when somebody waited through it for nothing, and sends everybody away when that was
 // the last of the budget.
 void Fetcher::tick() {
-  bool useful = received_.exchange(0) >= kUsefulBytesPerTick;
+  const bool works_here = here_.moves();
+  const bool useful = received_.exchange(0) >= kUsefulBytesPerTick || works_here;
   bool someone_waits = false;
   {
     auto state = state_.lock();
