@@ -165,11 +165,13 @@ TEST_F(EndpointMemoryTest, SixtyFourGetsOfAHundredMegabytesBesideAPutOfTwoGibiby
   EXPECT_TRUE(get_is("2000", huge));
 }
 
-// The same from a remote: the daemon takes them all at once, looks into them and keeps them.
-TEST_F(EndpointMemoryTest, SixtyFourPullsOfAHundredMegabytes) {
+// The same from a remote: the daemon takes as many at once as it can, looks into them and keeps them. What one costs in
+// memory does not depend on its size, so these are smaller: the disk is what takes the time.
+TEST_F(EndpointMemoryTest, SixtyFourPullsAtOnce) {
+  constexpr uint64_t kPulled = 25'000'000;
   const SocketServer remote([](Connection& peer) {
     while (peer.read_head()) {
-      ArtifactStream artifact(kLarge, 7);
+      ArtifactStream artifact(kPulled, 7);
       peer.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(artifact.size()) + "\r\n\r\n");
       for (auto piece = artifact.next(); !piece.empty() && peer.send(piece); piece = artifact.next()) {
       }
@@ -177,10 +179,9 @@ TEST_F(EndpointMemoryTest, SixtyFourPullsOfAHundredMegabytes) {
   });
   start("nx+http://" + remote.authority());
   ASSERT_FALSE(HasFatalFailure());
-  auto artifact_of = [](int) { return ArtifactStream(kLarge, 7); };
-  EXPECT_EQ(gets_at_once(
-                64, [](int i) { return std::to_string(5000 + i); }, artifact_of),
-            64);
+  auto name_of = [](int i) { return std::to_string(5000 + i); };
+  auto artifact_of = [](int) { return ArtifactStream(kPulled, 7); };
+  EXPECT_EQ(gets_at_once(64, name_of, artifact_of), 64) << machine_->hitfs({"status"}).output;
 }
 
 TEST_F(EndpointMemoryTest, ThreeHundredConnectionsAtOnce) {

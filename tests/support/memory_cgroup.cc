@@ -6,6 +6,9 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <stdexcept>
+#include <string_view>
+#include <vector>
 
 namespace hitfs::testing {
 namespace {
@@ -41,12 +44,25 @@ uint64_t number_in(const fs::path& file, const std::string& keyword) {
   return number;
 }
 
+// What a test that was killed could not remove.
+void remove_orphans(const fs::path& folder) {
+  constexpr std::string_view kPrefix = "hitfs-test-";
+  std::vector<fs::path> orphans;
+  for (const auto& group : fs::directory_iterator(folder)) {
+    const std::string name = group.path().filename();
+    if (!name.starts_with(kPrefix)) continue;
+    const std::string maker = name.substr(kPrefix.size(), name.find('-', kPrefix.size()) - kPrefix.size());
+    if (!fs::exists("/proc/" + maker)) orphans.push_back(group.path());
+  }
+  for (const auto& orphan : orphans) ::rmdir(orphan.c_str());
+}
+
 }  // namespace
 
 std::optional<std::string> MemoryCgroup::why_not() {
   const fs::path own = own_folder();
   if (own.empty()) return "no memory cgroup of version 1 on this machine";
-  const fs::path probe = own / ("hitfs-test-probe-" + std::to_string(::getpid()));
+  const fs::path probe = own / ("hitfs-test-" + std::to_string(::getpid()) + "-probe");
   if (::mkdir(probe.c_str(), 0755) != 0) return "cannot make a memory cgroup: " + std::string(std::strerror(errno));
   const bool limits = fs::exists(probe / "memory.limit_in_bytes");
   ::rmdir(probe.c_str());
@@ -55,6 +71,7 @@ std::optional<std::string> MemoryCgroup::why_not() {
 
 MemoryCgroup::MemoryCgroup(const std::string& name, uint64_t limit_bytes)
     : folder_(own_folder() / ("hitfs-test-" + std::to_string(::getpid()) + "-" + name)) {
+  remove_orphans(folder_.parent_path());
   fs::create_directory(folder_);
   if (!write(folder_ / "memory.limit_in_bytes", std::to_string(limit_bytes))) {
     throw std::runtime_error("cannot limit the memory of " + folder_.string());
