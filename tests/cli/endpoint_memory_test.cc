@@ -184,14 +184,14 @@ TEST_F(EndpointMemoryTest, SixtyFourPullsAtOnce) {
   EXPECT_EQ(gets_at_once(64, name_of, artifact_of), 64) << machine_->hitfs({"status"}).output;
 }
 
-TEST_F(EndpointMemoryTest, ThreeHundredConnectionsAtOnce) {
+TEST_F(EndpointMemoryTest, SixHundredConnectionsAtOnce) {
   start();
   ASSERT_FALSE(HasFatalFailure());
   const ArtifactStream artifact(100'000, 3);
   ASSERT_EQ(put("3000", artifact), 200);
   EXPECT_EQ(gets_at_once(
-                300, [](int) { return "3000"; }, [&](int) { return artifact; }),
-            300);
+                600, [](int) { return "3000"; }, [&](int) { return artifact; }),
+            600);
 }
 
 }  // namespace
