@@ -16,42 +16,13 @@ constexpr Milliseconds kLongestPull = std::chrono::hours(1);
 
 FetchReply unavailable(std::string why) { return {FetchOutcome::unavailable, 0, std::move(why)}; }
 
+// Checks and commits what has arrived.
+Result<Admission> finished(IncomingEntry& incoming, const std::string& origin, LocalWork& here) {
+  const LocalWork::Part finishing(here);
+  return incoming.finish(origin);
+}
+
 }  // namespace
-
-// Counts what arrives: for the tick, so that the fetcher can tell useful transfer from waiting, and for who watches.
-class Fetcher::CountingWriter final : public EntryWriter, private ByteSink {
- public:
-  CountingWriter(EntryWriter& inner, std::atomic<uint64_t>& all, Received& received)
-      : inner_(inner), all_(all), received_(received) {}
-
-  Result<ByteSink*> artifact(std::optional<uint64_t> size) override {
-    received_.bytes = 0;
-    received_.total = size.value_or(0);
-    return counted(inner_.artifact(size));
-  }
-  Result<bool> has_blob(const Digest& digest) override { return inner_.has_blob(digest); }
-  Result<ByteSink*> blob(const Digest& digest) override { return counted(inner_.blob(digest)); }
-  Status tree(ManifestBuilder tree, const ManifestHeader& header) override {
-    return inner_.tree(std::move(tree), header);
-  }
-
- private:
-  Result<ByteSink*> counted(Result<ByteSink*> sink) {
-    if (!sink) return sink;
-    sink_ = *sink;
-    return static_cast<ByteSink*>(this);
-  }
-  Status write(std::span<const std::byte> bytes) override {
-    all_ += bytes.size();
-    received_.bytes += bytes.size();
-    return sink_->write(bytes);
-  }
-
-  EntryWriter& inner_;
-  std::atomic<uint64_t>& all_;
-  Received& received_;
-  ByteSink* sink_ = nullptr;
-};
 
 Fetcher::Fetcher(const Parts& parts, const GuardLimits& limits, size_t threads)
     : parts_(parts), limits_(limits), threads_(threads) {}
@@ -78,9 +49,9 @@ std::vector<Fetcher::Progress> Fetcher::under_way() {
   auto state = state_.lock();
   for (const auto& [key, pull] : state->pulls) {
     pulls.push_back({key});
-    if (!pull.received) continue;
-    pulls.back().received_bytes = pull.received->bytes;
-    pulls.back().total_bytes = pull.received->total;
+    if (!pull.progress) continue;
+    pulls.back().received_bytes = pull.progress->bytes;
+    pulls.back().total_bytes = pull.progress->total;
   }
   return pulls;
 }
@@ -155,14 +126,15 @@ FetchReply Fetcher::pull_from(ConfiguredRemote& remote, const Key& key) {
     return unavailable("it asked for a pause");
   }
   IncomingEntry incoming(parts_.store, parts_.scratch, key, limits_);
-  auto received = std::make_shared<Received>();
-  CountingWriter counting(incoming, received_, *received);
+  auto progress = std::make_shared<PullProgress>();
+  CountingWriter counting(incoming, received_, *progress, here_);
   RemoteCall call(Deadline::after(kLongestPull), stopping_.get_token());
-  asking(key, &remote, received);
+  asking(key, &remote, progress);
   auto fetched = remote.remote->fetch(remote.name_of(key), counting, call);
   asking(key, nullptr, nullptr);
   if (!fetched && fetched.error().code == Code::not_found) return {FetchOutcome::absent, 0, ""};
-  Result<Admission> admitted = fetched ? incoming.finish(remote.options.name) : Result<Admission>(fetched.error());
+  Result<Admission> admitted =
+      fetched ? finished(incoming, remote.options.name, here_) : Result<Admission>(fetched.error());
   if (admitted) {
     log.record(key, AccessKind::pulled, remote.options.name);
     return {FetchOutcome::here, admitted->entry_id, ""};
@@ -214,7 +186,8 @@ void Fetcher::start_ticking_locked(State& state) {
 // Charges this tick to the builds when somebody waited through it for nothing, and sends everybody away when that was
 // the last of the budget.
 void Fetcher::tick() {
-  bool useful = received_.exchange(0) >= kUsefulBytesPerTick;
+  const bool works_here = here_.moves();
+  const bool useful = received_.exchange(0) >= kUsefulBytesPerTick || works_here;
   bool someone_waits = false;
   {
     auto state = state_.lock();
@@ -227,12 +200,12 @@ void Fetcher::tick() {
   if (parts_.sessions.budget_left() <= Milliseconds(0)) send_everybody_away();
 }
 
-void Fetcher::asking(const Key& key, ConfiguredRemote* remote, std::shared_ptr<Received> received) {
+void Fetcher::asking(const Key& key, ConfiguredRemote* remote, std::shared_ptr<PullProgress> progress) {
   auto state = state_.lock();
   auto found = state->pulls.find(key);
   if (found == state->pulls.end()) return;
   found->second.asking = remote;
-  found->second.received = std::move(received);
+  found->second.progress = std::move(progress);
 }
 
 // The budget is spent: every waiter gets its answer, and the remotes that were waited for are given up until they

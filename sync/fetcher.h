@@ -14,6 +14,8 @@
 #include "store/base/guarded.h"
 #include "store/daemon_client.h"
 #include "store/entry_store.h"
+#include "sync/counting_writer.h"
+#include "sync/local_work.h"
 #include "sync/remote_set.h"
 #include "sync/scratch.h"
 #include "sync/sessions.h"
@@ -25,13 +27,15 @@ namespace hitfs {
 // Brings entries here: one download per key however many wait for it, remotes in their order, nothing visible before it
 // is checked and committed. A waiter that runs out of patience gets its answer; the pull goes on for the next one.
 //
-// What a build can lose here is bounded: while somebody waits, a tick of kTick in which less than kUsefulRate arrived
-// counts as waiting, and when the session's budget is spent, every waiter is answered at once and later questions are
-// instant misses. Safe from several threads; `done` runs on a thread of the fetcher and must not block.
+// What a build can lose here is bounded: while somebody waits, a tick of kTick in which less than kUsefulBytesPerTick
+// arrived and nothing was done here with what had arrived counts as waiting, and when the session's budget is spent,
+// every waiter is answered at once and later questions are instant misses. Safe from several threads; `done` runs on a
+// thread of the fetcher and must not block.
 class Fetcher {
  public:
   static constexpr Milliseconds kTick{100};
   static constexpr uint64_t kUsefulBytesPerTick = 6'400;  // 64 kB/s: slower than this is not worth a build's time
+  static constexpr uint64_t kStillTicks = 600;  // our own disk may stand still for a minute before that is waiting too
 
   struct Parts {  // all outlive the fetcher
     EntryStore& store;
@@ -54,12 +58,6 @@ class Fetcher {
   [[nodiscard]] std::vector<Progress> under_way();
 
  private:
-  // Counted by the pull's own thread, read by others.
-  struct Received {
-    std::atomic<uint64_t> bytes{0};
-    std::atomic<uint64_t> total{0};
-  };
-  class CountingWriter;
   struct Waiter {
     uint64_t id;
     std::function<void(FetchReply)> done;
@@ -67,8 +65,8 @@ class Fetcher {
   };
   struct Pull {
     std::vector<Waiter> waiters;
-    ConfiguredRemote* asking = nullptr;  // the remote that is being waited for
-    std::shared_ptr<Received> received;  // from that remote
+    ConfiguredRemote* asking = nullptr;      // the remote that is being waited for
+    std::shared_ptr<PullProgress> progress;  // with that remote
   };
   struct State {
     std::map<Key, Pull> pulls;  // under way
@@ -88,12 +86,13 @@ class Fetcher {
   void start_ticking_locked(State& state);
   void tick();
   void send_everybody_away();
-  void asking(const Key& key, ConfiguredRemote* remote, std::shared_ptr<Received> received);
+  void asking(const Key& key, ConfiguredRemote* remote, std::shared_ptr<PullProgress> progress);
 
   Parts parts_;
   const GuardLimits limits_;
   std::stop_source stopping_;
   std::atomic<uint64_t> received_{0};  // since the last tick
+  LocalWork here_{kStillTicks};
   Guarded<State> state_;
   std::optional<TimerQueue::Ticket> next_tick_;
   ThreadPool threads_;

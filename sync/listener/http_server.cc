@@ -27,8 +27,9 @@ namespace hitfs {
 namespace {
 
 constexpr log::Logger kLog{log::Folder::sync};
-// The read buffer of a connection: with the default of 32 KiB a body comes in pieces of 16 KB. Touched only when used.
-constexpr size_t kConnectionMemory = 256 << 10;
+// The buffers of a connection. A larger one takes bodies in larger pieces, but the library wipes all of it after every
+// request, so that each open connection really holds this much.
+constexpr size_t kConnectionMemory = 64 << 10;
 constexpr int kBodyThreads = 4;
 constexpr Milliseconds kLastAnswers{1000};
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 
 #include "tests/support/daemon_parts.h"
@@ -174,6 +175,41 @@ TEST_F(FetcherTest, AnArtifactOverTheLimitIsRefusedBeforeItArrives) {
   remote.put(remote_name(kKey), std::string((1 << 20) + 1, 'x'));
   EXPECT_EQ(fetch(kKey).outcome, FetchOutcome::unavailable);
   EXPECT_FALSE(parts_.store->reader().find(kKey));
+}
+
+// The first write waits until `time` has passed on the daemon's own timers.
+class SlowDisk final : public io::FaultInjector {
+ public:
+  SlowDisk(TimerQueue& timers, Milliseconds time) : timers_(timers), time_(time) { io::install_fault_injector(this); }
+  ~SlowDisk() override { io::install_fault_injector(nullptr); }
+  Status before(const Step& step) override {
+    if (step.op != io::Op::write || waited_.exchange(true)) return Ok{};
+    std::promise<void> passed;
+    timers_.run_after(time_, [&] { passed.set_value(); });
+    passed.get_future().get();
+    return Ok{};
+  }
+  void after(const Step&, bool) override {}
+
+ private:
+  TimerQueue& timers_;
+  const Milliseconds time_;
+  std::atomic<bool> waited_ = false;
+};
+
+TEST(FetcherBudgetTest, ASlowDiskOfOursIsNoSlowRemote) {
+  constexpr Milliseconds kBudget{1500};
+  DaemonParts parts(kBudget);
+  parts.add_remote("quick").put(remote_name(kKey), "hello");
+  Fetcher::Parts fetcher_parts{*parts.store, parts.remote_set(), *parts.scratch, parts.sessions, parts.timers};
+  Fetcher fetcher(fetcher_parts, GuardLimits{}, 8);
+  const SlowDisk slow(parts.timers, kBudget + 5 * Fetcher::kTick);
+  std::promise<FetchReply> answered;
+  fetcher.fetch(kKey, kLong, [&](FetchReply reply) { answered.set_value(std::move(reply)); });
+  const FetchReply reply = answered.get_future().get();
+  EXPECT_EQ(reply.outcome, FetchOutcome::here) << reply.why;
+  EXPECT_TRUE(parts.remote_set().readable()[0]->remote->breaker().allows());
+  parts.timers.stop();
 }
 
 TEST(FetcherBudgetTest, WhenTheBudgetIsSpentEverybodyIsSentAwayAndTheRestAreInstantMisses) {
