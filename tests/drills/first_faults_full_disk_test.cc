@@ -109,6 +109,8 @@ TEST_F(FullDiskTest, WhateverStepFailsBuildsSeeOnlyThatAndNothingAcknowledgedIsL
     if (error == 0) saved.insert(i);
     if (status == 200) stored.insert(i);
   }
+  RecordProperty("saved", static_cast<int>(saved.size()));
+  RecordProperty("stored", static_cast<int>(stored.size()));
   EXPECT_EQ(errors, (std::set<int>{0, ENOSPC}));
   EXPECT_EQ(statuses, (std::set<int>{200, 403}));
   std::filesystem::remove(filler_);
