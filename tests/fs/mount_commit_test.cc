@@ -217,6 +217,21 @@ TEST(MountCommitTest, ARefusedTreeStaysAnOrdinaryName) {
   EXPECT_EQ(mount.number_at("00c1"), 0u);
 }
 
+TEST(MountCommitTest, ARefusedTreeNeverReplacesANewerOneOfItsName) {
+  MountHarness mount;
+  mount.daemon.fail_commits(Error{Code::no_space, "the disk is full"});
+  mount.complete_file("00d1", "old");
+  ASSERT_TRUE(mount.sync_directory(kRootNumber));
+  mount.daemon.fail_commits(std::nullopt);
+  mount.complete_file("00d1", "new");
+  mount.wait_until_committed();
+  mount.fs().resume_commits();
+  mount.wait_until_committed();
+  ASSERT_TRUE(mount.sync_directory(kRootNumber));
+  EXPECT_EQ(*mount.read_at("00d1"), "new");
+  EXPECT_EQ(mount.store.visible().size(), 1u);
+}
+
 TEST(MountCommitTest, ARenameOntoAnEntryReplacesIt) {
   MountHarness mount;
   auto old = mount.store.commit(MountHarness::key("00c2"), {{"a", "old"}});
