@@ -9,7 +9,8 @@ namespace {
 
 constexpr size_t kThreads = 4;
 constexpr Milliseconds kFirstPause{1000};
-constexpr int kMostDoublings = 6;  // about a minute
+constexpr Milliseconds kFirstPauseRefused{60'000};
+constexpr int kMostDoublings = 6;  // about a minute, and about an hour
 
 }  // namespace
 
@@ -48,8 +49,7 @@ void CommitQueue::resume() {
     auto state = state_.lock();
     for (auto& [tree, job] : state->jobs) {
       if (job.state == Job::State::running) continue;
-      state->by_name[job.name].insert(tree);
-      job.state = Job::State::waiting;
+      try_again(*state, tree, job);
       job.due = clock_.now();
     }
   }
@@ -82,10 +82,22 @@ void CommitQueue::when_settled(std::set<uint64_t> trees, Milliseconds patience, 
   }
 }
 
+void CommitQueue::try_again(State& state, uint64_t tree, Job& job) {
+  state.by_name[job.name].insert(tree);
+  job.state = Job::State::waiting;
+}
+
 // The first tree whose time has come and that has no older one of its name before it; else when to look again.
 std::optional<uint64_t> CommitQueue::next(State& state, MonotonicTime& due) const {
   auto now = clock_.now();
   for (auto& [tree, job] : state.jobs) {
+    if (job.state == Job::State::refused) {
+      if (job.due <= now) {
+        try_again(state, tree, job);
+      } else {
+        due = std::min(due, job.due);
+      }
+    }
     if (job.state != Job::State::waiting || *state.by_name[job.name].begin() != tree) continue;
     if (job.due <= now) return tree;
     due = std::min(due, job.due);
@@ -118,16 +130,16 @@ void CommitQueue::settle(uint64_t tree, CommitOutcome outcome) {
     auto state = state_.lock();
     auto found = state->jobs.find(tree);
     auto& job = found->second;
+    auto first_pause = outcome == CommitOutcome::refused ? kFirstPauseRefused : kFirstPause;
+    job.due = clock_.now() + first_pause * (1 << std::min(job.failures++, kMostDoublings));
     if (outcome == CommitOutcome::later) {
       job.state = Job::State::waiting;
-      job.due = clock_.now() + kFirstPause * (1 << std::min(job.failures, kMostDoublings));
-      ++job.failures;
     } else {
       auto same_name = state->by_name.find(job.name);
       same_name->second.erase(tree);
       if (same_name->second.empty()) state->by_name.erase(same_name);
     }
-    // A refused tree keeps its job for resume(), but holds up no newer one of its name.
+    // A refused tree keeps its job, but holds up no newer one of its name.
     if (outcome == CommitOutcome::refused) job.state = Job::State::refused;
     if (outcome == CommitOutcome::committed) state->jobs.erase(found);
     std::vector<Waiter> rest;

@@ -18,7 +18,7 @@ namespace hitfs::fs {
 enum class CommitOutcome {
   committed,  // it is an entry now (or need not become one any more)
   later,      // the daemon is away: tried again on resume() and after a pause
-  refused,    // it does not become an entry; tried again on resume() only
+  refused,    // it does not become an entry now (no room); tried again on resume() and after minutes
 };
 
 // Frozen trees on their way to the daemon, handed over by a few threads of its own, so that durable commits share a
@@ -67,6 +67,7 @@ class CommitQueue {
   void run(const std::stop_token& stop);
   void watch_waiters(const std::stop_token& stop);
   std::optional<uint64_t> next(State& state, MonotonicTime& due) const;
+  static void try_again(State& state, uint64_t tree, Job& job);
   void settle(uint64_t tree, CommitOutcome outcome);
   void wake();
 

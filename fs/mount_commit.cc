@@ -48,7 +48,6 @@ CommitOutcome MountFilesystem::commit_tree(uint64_t tree, const std::stop_token&
 // A tree whose name was completed again before it was handed over is nobody's entry any more.
 bool MountFilesystem::drop_superseded(uint64_t tree) {
   auto log = log_.lock();
-  std::vector<Number> numbers;
   {
     auto state = state_.lock();
     const auto& trees = state->names.trees();
@@ -57,8 +56,26 @@ bool MountFilesystem::drop_superseded(uint64_t tree) {
     bool superseded = std::any_of(std::next(found), trees.end(),
                                   [&](const auto& later) { return later.second.name == found->second.name; });
     if (!superseded) return false;
-    numbers = found->second.numbers;
   }
+  return drop_tree(log, tree);
+}
+
+// Those that were refused and would come back later, in the place of the one that is an entry now.
+bool MountFilesystem::drop_older(Log& log, uint64_t tree) {
+  std::vector<uint64_t> older;
+  {
+    auto state = state_.lock();
+    const auto& trees = state->names.trees();
+    const auto& name = trees.at(tree).name;
+    for (auto it = trees.begin(); it->first != tree; ++it) {
+      if (it->second.name == name) older.push_back(it->first);
+    }
+  }
+  return std::all_of(older.begin(), older.end(), [&](uint64_t one) { return drop_tree(log, one); });
+}
+
+bool MountFilesystem::drop_tree(Log& log, uint64_t tree) {
+  auto numbers = state_.lock()->names.trees().at(tree).numbers;
   auto record = record_for({}, NameOp::dropped);
   record.tree = tree;
   if (auto done = change(log, record); !done) return false;
@@ -149,6 +166,8 @@ CommitOutcome MountFilesystem::became_entry(uint64_t tree, uint64_t entry_id) {
   std::vector<Number> files;
   {
     auto log = log_.lock();
+    // Before its own record: a worker that dies in between tries this one again.
+    if (!drop_older(log, tree)) return CommitOutcome::later;
     {
       auto state = state_.lock();
       const auto& names = state->names;

@@ -217,6 +217,39 @@ TEST(MountCommitTest, ARefusedTreeStaysAnOrdinaryName) {
   EXPECT_EQ(mount.number_at("00c1"), 0u);
 }
 
+TEST(MountCommitTest, ATreeThatFoundNoRoomIsTriedAgainAfterMinutes) {
+  MountHarness mount;
+  mount.daemon.fail_commits(Error{Code::no_space, "the disk is full"});
+  mount.complete_file("00d2", "content");
+  ASSERT_TRUE(mount.sync_directory(kRootNumber));
+  mount.daemon.fail_commits(std::nullopt);
+  mount.clock.advance(std::chrono::seconds(59));
+  mount.complete_file("00d3", "wakes the queue");
+  mount.wait_until_committed();
+  EXPECT_EQ(mount.store.visible().size(), 1u);
+  mount.clock.advance(std::chrono::seconds(2));
+  mount.complete_file("00d4", "wakes the queue");
+  mount.daemon.wait_for_commits_begun(4);
+  mount.wait_until_committed();
+  EXPECT_EQ(mount.store.visible().size(), 3u);
+  EXPECT_EQ(*mount.read_at("00d2"), "content");
+}
+
+TEST(MountCommitTest, ARefusedTreeNeverReplacesANewerOneOfItsName) {
+  MountHarness mount;
+  mount.daemon.fail_commits(Error{Code::no_space, "the disk is full"});
+  mount.complete_file("00d1", "old");
+  ASSERT_TRUE(mount.sync_directory(kRootNumber));
+  mount.daemon.fail_commits(std::nullopt);
+  mount.complete_file("00d1", "new");
+  mount.wait_until_committed();
+  mount.fs().resume_commits();
+  mount.wait_until_committed();
+  ASSERT_TRUE(mount.sync_directory(kRootNumber));
+  EXPECT_EQ(*mount.read_at("00d1"), "new");
+  EXPECT_EQ(mount.store.visible().size(), 1u);
+}
+
 TEST(MountCommitTest, ARenameOntoAnEntryReplacesIt) {
   MountHarness mount;
   auto old = mount.store.commit(MountHarness::key("00c2"), {{"a", "old"}});
