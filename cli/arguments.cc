@@ -149,7 +149,7 @@ void Parser::add_entries() {
   }
   command("why")->add_option("key", arguments_.key, "NAMESPACE/NAME, a name, or a path in a mount")->required();
   command("verify")->add_option("key", arguments_.key, "only this entry");
-  command("status")->add_flag("--follow", arguments_.follow, "go on: a line for every change");
+  command("status")->add_flag("--follow", arguments_.follow, "go on: a line for everything that happens");
 }
 
 void Parser::add_service() {

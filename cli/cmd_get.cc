@@ -20,16 +20,24 @@ namespace {
 constexpr Milliseconds kFetchLimit{3600 * 1000};
 constexpr Milliseconds kRedraw{200};
 
-// Waits for the daemon to have the entry here; draws how long it takes.
+// Draws how much of a pull is here.
+void show_pull(const Json& status, const Key& key, Progress& progress) {
+  for (const auto& pull : status["pulls"].items()) {
+    if (pull["key"].text_or("") != key.text()) continue;
+    auto received = static_cast<uint64_t>(pull["received_bytes"].integer_or(0));
+    progress.update(received, static_cast<uint64_t>(pull["total_bytes"].integer_or(0)), format_size(received));
+  }
+}
+
+// Waits for the daemon to have the entry here.
 FetchReply fetch(DaemonClient& daemon, const Key& key, const Output& output) {
   Progress progress(output, "fetching");
-  auto begun = system_clock().now();
   auto answered = std::make_shared<std::promise<FetchReply>>();
   auto answer = answered->get_future();
   daemon.fetch(key, kFetchLimit, [answered](FetchReply reply) { answered->set_value(std::move(reply)); });
   while (answer.wait_for(kRedraw) == std::future_status::timeout) {
-    auto spent = std::chrono::duration_cast<Milliseconds>(system_clock().now() - begun);
-    progress.update(0, 0, "since " + format_seconds(spent));
+    auto status = daemon.call("GET", "/v1/status", Json(), Deadline::after(kRedraw));
+    if (status) show_pull(*status, key, progress);
   }
   return answer.get();
 }

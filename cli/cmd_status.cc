@@ -1,8 +1,10 @@
 #include <fmt/core.h>
 
+#include <cstdio>
 #include <thread>
 #include <utility>
 
+#include "cli/access_words.h"
 #include "cli/context.h"
 #include "cli/exit_codes.h"
 #include "cli/lease.h"
@@ -13,7 +15,7 @@ namespace hitfs {
 namespace {
 
 constexpr Milliseconds kAnswerLimit{10000};
-constexpr Milliseconds kFollowEvery{1000};
+constexpr Milliseconds kFollowEvery{500};
 
 // Supervisor and daemon together; without its daemon the rest is shown all the same.
 Result<Json> collect(const Context& context, Lease& lease) {
@@ -103,22 +105,56 @@ Json without_clock(Json all) {
   return all;
 }
 
+// One record of what happened to a key.
+void show_access(Json record, const Output& output) {
+  if (output.json()) {
+    record["event"] = record["kind"];
+    return output.value(record);
+  }
+  const Json& said = record;
+  output.line(fmt::format("{}  {} {}", format_time(said["time_ms"].integer_or(0)), said["key"].text_or(""),
+                          describe_access(said)));
+}
+
+// The status, then what happens, and the status again each time that it is another: for programs as one stream of
+// lines, for people without the repetitions.
+Status follow(const Context& context, Lease& lease) {
+  const auto& output = context.output;
+  Json shown;
+  std::string place = "/v1/activity";
+  while (true) {
+    auto all = collect(context, lease);
+    if (!all) return std::move(all).error();
+    auto now = without_clock(*all);
+    if (shown.is_null() || (output.json() && now != shown)) {
+      (*all)["event"] = "status";
+      show(*all, output);
+    }
+    shown = std::move(now);
+    // A daemon that is being restarted is asked again.
+    auto activity = lease.daemon().call("GET", place, Json(), Deadline::after(kAnswerLimit));
+    if (activity) {
+      for (const auto& record : std::as_const(*activity)["records"].items()) show_access(record, output);
+      place = fmt::format("/v1/activity?after={}", std::as_const(*activity)["next"].integer_or(0));
+    }
+    if (std::fflush(stdout) != 0) return Ok{};
+    std::this_thread::sleep_for(kFollowEvery);
+  }
+}
+
 }  // namespace
 
 int cmd_status(const Context& context) {
   auto lease = Lease::take(context, false);
   if (!lease) return context.output.fail(lease.error());
-  Json last;
-  while (true) {
-    auto all = collect(context, *lease);
-    if (!all) return context.output.fail(all.error());
-    if (auto now = without_clock(*all); now != last) {
-      show(*all, context.output);
-      last = std::move(now);
-    }
-    if (!context.arguments.follow) return kDone;
-    std::this_thread::sleep_for(kFollowEvery);
+  if (context.arguments.follow) {
+    auto ended = follow(context, *lease);
+    return ended ? kDone : context.output.fail(ended.error());
   }
+  auto all = collect(context, *lease);
+  if (!all) return context.output.fail(all.error());
+  show(*all, context.output);
+  return kDone;
 }
 
 }  // namespace hitfs

@@ -15,15 +15,16 @@ namespace {
 constexpr Milliseconds kLongest{24 * 3600 * 1000};
 constexpr Milliseconds kRedraw{200};
 
-// The daemon answers at the end only: meanwhile the time is shown.
 Result<Json> verify(DaemonClient& daemon, const Json& body, const Output& output) {
   Progress progress(output, "verifying");
-  auto begun = system_clock().now();
   auto answer = std::async(std::launch::async,
                            [&] { return daemon.call("POST", "/v1/verify", body, Deadline::after(kLongest)); });
   while (answer.wait_for(kRedraw) == std::future_status::timeout) {
-    auto spent = std::chrono::duration_cast<Milliseconds>(system_clock().now() - begun);
-    progress.update(0, 0, "since " + format_seconds(spent));
+    auto status = daemon.call("GET", "/v1/status", Json(), Deadline::after(kRedraw));
+    if (!status) continue;
+    const Json& now = *status;
+    auto done = static_cast<uint64_t>(now["verified_bytes"].integer_or(0));
+    progress.update(done, static_cast<uint64_t>(now["store"]["bytes"].integer_or(0)), format_size(done));
   }
   return answer.get();
 }

@@ -1,10 +1,9 @@
-#include <fmt/chrono.h>
 #include <fmt/core.h>
 
-#include <ctime>
 #include <filesystem>
 #include <utility>
 
+#include "cli/access_words.h"
 #include "cli/context.h"
 #include "cli/exit_codes.h"
 #include "cli/lease.h"
@@ -17,34 +16,6 @@ namespace hitfs {
 namespace {
 
 constexpr Milliseconds kAnswerLimit{10000};
-
-// What each kind of record says to people; the words of store/access_log.h.
-std::string_view say(std::string_view kind) {
-  constexpr std::pair<std::string_view, std::string_view> kSayings[] = {
-      {"hit", "was answered from the store"},
-      {"pulled", "was pulled"},
-      {"miss", "was on no remote"},
-      {"breaker_open", "was not asked for: the remote is considered down (breaker open)"},
-      {"budget_spent", "was not asked for: the build had waited enough (budget spent)"},
-      {"fetch_failed", "could not be pulled"},
-      {"refused", "was refused: damaged or over a limit"},
-      {"stored", "was stored here"},
-      {"pushed", "was uploaded"},
-      {"push_failed", "could not be uploaded"},
-      {"push_parked", "is not wanted by the remote"},
-      {"evicted", "was evicted"}};
-  for (const auto& [name, text] : kSayings) {
-    if (name == kind) return text;
-  }
-  return kind;
-}
-
-std::string local_time(int64_t unix_ms) {
-  auto seconds = static_cast<std::time_t>(unix_ms / 1000);
-  std::tm parts{};
-  ::localtime_r(&seconds, &parts);
-  return fmt::format("{:%Y-%m-%d %H:%M:%S}", parts);
-}
 
 // The key of a path below one of our mounts; nothing when it is not.
 Result<Key> key_of_path(const std::filesystem::path& path, const Json& mounts, const LayoutOptions& options) {
@@ -95,9 +66,7 @@ int cmd_why(const Context& context) {
   bool never = history.empty() && state == "not here";
   context.output.line(key->text() + ": " + (never ? std::string("never seen on this machine") : state));
   for (const auto& record : history) {
-    auto detail = record["detail"].text_or("");
-    context.output.line(fmt::format("  {}  {}{}", local_time(record["time_ms"].integer_or(0)),
-                                    say(record["kind"].text_or("")), detail.empty() ? "" : ": " + detail));
+    context.output.line(fmt::format("  {}  {}", format_time(record["time_ms"].integer_or(0)), describe_access(record)));
   }
   return kDone;
 }

@@ -22,8 +22,6 @@ ForegroundSignals::ForegroundSignals() {
   signals_.reset(::signalfd(-1, &ours, SFD_CLOEXEC));
 }
 
-ForegroundSignals::~ForegroundSignals() { ::pthread_sigmask(SIG_SETMASK, &old_mask_, nullptr); }
-
 int ForegroundSignals::next(bool wait) {
   ::fcntl(signals_.get(), F_SETFL, wait ? 0 : O_NONBLOCK);
   signalfd_siginfo info{};

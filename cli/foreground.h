@@ -11,14 +11,15 @@ namespace hitfs {
 
 // Signals while a user's command runs in the foreground, in our process group: SIGINT and SIGQUIT reach it from the
 // terminal by themselves and are ignored here; SIGTERM and SIGHUP, which reach only us, are passed on. Make it before
-// threads start, in the main thread; the old mask comes back with the destructor.
+// threads start, in the main thread. They stay blocked after it: an interrupt that comes when the command has just ended
+// must not take the place of the command's exit code.
 class ForegroundSignals {
  public:
   ForegroundSignals();
-  ~ForegroundSignals();
   ForegroundSignals(const ForegroundSignals&) = delete;
   ForegroundSignals& operator=(const ForegroundSignals&) = delete;
 
+  // For the command.
   [[nodiscard]] const sigset_t& old_mask() const { return old_mask_; }
   // The next signal that came; waits for one when `wait`, else 0 when there is none.
   int next(bool wait);

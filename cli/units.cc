@@ -1,9 +1,11 @@
 #include "cli/units.h"
 
+#include <fmt/chrono.h>
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <charconv>
+#include <ctime>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -148,6 +150,13 @@ size_t distance(std::string_view left, std::string_view right) {
 }
 
 }  // namespace
+
+std::string format_time(int64_t unix_ms) {
+  auto seconds = static_cast<std::time_t>(unix_ms / 1000);
+  std::tm parts{};
+  ::localtime_r(&seconds, &parts);
+  return fmt::format("{:%Y-%m-%d %H:%M:%S}", parts);
+}
 
 std::string nearest(std::string_view text, const std::vector<std::string>& words) {
   std::string best;

@@ -26,6 +26,8 @@ Result<int64_t> parse_number(std::string_view text, int64_t least, int64_t most)
 [[nodiscard]] std::string format_seconds(Milliseconds duration);
 // As parse_duration reads it: "1m30s"
 [[nodiscard]] std::string format_duration(Milliseconds duration);
+// Local time: "2026-11-21 09:05:00"
+[[nodiscard]] std::string format_time(int64_t unix_ms);
 
 // The word nearest to `text`, for "did you mean"; "" when none is near.
 [[nodiscard]] std::string nearest(std::string_view text, const std::vector<std::string>& words);

@@ -17,11 +17,10 @@ constexpr Milliseconds kPollPatience{40'000};  // the daemon answers a long poll
 constexpr size_t kMostUses = 10'000;
 constexpr size_t kUsesPerReport = 1000;
 
-// Waits for `time` unless `wake` becomes true, which it then takes back. False when a stop was requested.
-bool pause(Guarded<bool>& wake, std::stop_token stop, Milliseconds time) {
-  auto state = wake.lock();
-  state.wait_until(stop, system_clock().now() + time, [](bool wanted) { return wanted; });
-  *state = false;
+// Waits for `time`. False when a stop was requested.
+bool pause(const std::stop_token& stop, Milliseconds time) {
+  Guarded<bool> never;
+  never.lock().wait_until(stop, system_clock().now() + time, [](bool) { return false; });
   return !stop.stop_requested();
 }
 
@@ -41,7 +40,6 @@ DaemonLink::~DaemonLink() {
 
 void DaemonLink::follow_events(std::stop_token stop) {
   Backoff backoff(Milliseconds(50), Milliseconds(2000));
-  Guarded<bool> never;
   std::string epoch;
   uint64_t after = 0;
   bool lost = false;
@@ -49,7 +47,7 @@ void DaemonLink::follow_events(std::stop_token stop) {
     auto batch = daemon_->events(front_, epoch, after, Deadline::after(kPollPatience));
     if (!batch) {
       if (!std::exchange(lost, true)) kLog.warn("daemon_lost front={} error=\"{}\"", front_, batch.error().message);
-      pause(never, stop, backoff.next());
+      pause(stop, backoff.next());
       continue;
     }
     if (std::exchange(lost, false)) kLog.info("daemon_back front={}", front_);
@@ -61,20 +59,19 @@ void DaemonLink::follow_events(std::stop_token stop) {
 }
 
 void DaemonLink::handle(const EventBatch& batch) {
+  bool asked = std::any_of(batch.events.begin(), batch.events.end(),
+                           [](const DaemonEvent& event) { return event.kind == DaemonEvent::Kind::report; });
   try {
     filesystem_->on_events(batch);
+    // Here, not on the other thread: asking for the next events says that the report is done.
+    if (asked) report(Deadline::after(kReportPatience));
   } catch (const std::exception& failure) {
     kLog.error("exception thread=events what=\"{}\"", failure.what());
   }
-  bool asked = std::any_of(batch.events.begin(), batch.events.end(),
-                           [](const DaemonEvent& event) { return event.kind == DaemonEvent::Kind::report; });
-  if (!asked) return;
-  *wanted_.lock() = true;
-  wanted_.notify_all();
 }
 
 void DaemonLink::report_often(std::stop_token stop) {
-  while (pause(wanted_, stop, kReportEvery)) {
+  while (pause(stop, kReportEvery)) {
     try {
       report(Deadline::after(kReportPatience));
     } catch (const std::exception& failure) {
@@ -84,6 +81,12 @@ void DaemonLink::report_often(std::stop_token stop) {
 }
 
 void DaemonLink::report(const Deadline& until) {
+  // Who reports only what another thread has left over would be done before it is.
+  auto turn = reporting_.take(until);
+  if (turn) report_all(until);
+}
+
+void DaemonLink::report_all(const Deadline& until) {
   Reports now;
   {
     auto state = reports_.lock();

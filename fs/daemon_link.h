@@ -6,6 +6,7 @@
 
 #include "fs/filesystem.h"
 #include "store/base/guarded.h"
+#include "store/base/one_at_a_time.h"
 
 namespace hitfs::fs {
 
@@ -18,13 +19,15 @@ class DaemonLink {
   DaemonLink(std::string front, DaemonClient& daemon, Filesystem& filesystem);
   ~DaemonLink();  // waits for a long poll under way, up to half a minute
 
-  // Reports what there is now; for the orderly end. At most until the deadline.
+  // Reports what there is now, and returns when the daemon has it, what another thread is telling it included. At most
+  // until the deadline.
   void report(const Deadline& until);
 
  private:
   void follow_events(std::stop_token stop);
   void report_often(std::stop_token stop);
   void handle(const EventBatch& batch);
+  void report_all(const Deadline& until);
 
   struct Reports {
     std::vector<Use> uses;           // bounded: the oldest are lost
@@ -34,7 +37,7 @@ class DaemonLink {
   std::string front_;
   DaemonClient* daemon_;
   Filesystem* filesystem_;
-  Guarded<bool> wanted_;      // the daemon asks for a report now
+  OneAtATime reporting_;
   Guarded<Reports> reports_;  // taken from the Filesystem and not yet told
   std::jthread events_thread_;
   std::jthread report_thread_;

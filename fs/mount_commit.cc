@@ -149,7 +149,6 @@ CommitOutcome MountFilesystem::became_entry(uint64_t tree, uint64_t entry_id) {
   std::vector<Number> files;
   {
     auto log = log_.lock();
-    uint64_t sequence = 0;
     {
       auto state = state_.lock();
       const auto& names = state->names;
@@ -158,7 +157,8 @@ CommitOutcome MountFilesystem::became_entry(uint64_t tree, uint64_t entry_id) {
         if (names.node(number)->type == FileType::file) files.push_back(number);
       }
       auto link = names.own_names(kRootNumber)->find(frozen.name);
-      if (link && link->number == frozen.numbers[0]) sequence = link->sequence;
+      // Before the name leaves this mount's own, or a listing would meet it there and then again among the entries.
+      if (link && link->number == frozen.numbers[0]) state->recent_commits.add(frozen.name, link->sequence);
     }
     auto record = record_for({}, NameOp::committed);
     record.tree = tree;
@@ -169,7 +169,6 @@ CommitOutcome MountFilesystem::became_entry(uint64_t tree, uint64_t entry_id) {
     for (Number number : frozen.numbers) {
       if (references_.count(number) == 0) state->names.drop_alias(number);
     }
-    if (sequence != 0) state->recent_commits.add(frozen.name, sequence);
     state->drafts.erase(tree);
     state->names.touch_root(now_ns());
   }
@@ -291,7 +290,7 @@ Answer<bool> MountFilesystem::same_bytes(Number lower, Number data) {
   std::vector<std::byte> theirs(kPiece);
   for (uint64_t offset = 0;; offset += kPiece) {
     auto mine = staged_.read(data, ours, offset);
-    auto base = read_lower(lower, theirs, offset);
+    auto base = read_lower_patiently(lower, theirs, offset);
     if (!mine || !base) return FsError::io;
     if (*mine != *base || !std::equal(ours.begin(), ours.begin() + static_cast<ptrdiff_t>(*mine), theirs.begin())) {
       return false;

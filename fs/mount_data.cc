@@ -1,7 +1,9 @@
 // Bytes and attributes: reading, writing, and the copy-up that keeps committed and frozen numbers unwritten.
 #include <algorithm>
+#include <future>
 
 #include "fs/mount_filesystem.h"
+#include "fs/request_progress.h"
 #include "store/base/log.h"
 
 namespace hitfs::fs {
@@ -71,18 +73,34 @@ void MountFilesystem::read(const Caller&, Number number, size_t size, uint64_t o
   reply.fail(got.error());
 }
 
-void MountFilesystem::read_again_later(Number number, size_t size, uint64_t offset,
-                                       Reply<std::span<const std::byte>> reply) {
+// Calls `then` when the daemon has said where it put the file, or does not say so in time.
+void MountFilesystem::when_moved(Number number, std::function<void()> then) {
   auto facts = known(number);
   std::set<uint64_t> trees;
   if (facts.staged) trees.insert(facts.staged->tree);
+  commits_->when_settled(std::move(trees), kMovedPatience, [then = std::move(then)](bool) { then(); });
+}
+
+void MountFilesystem::read_again_later(Number number, size_t size, uint64_t offset,
+                                       Reply<std::span<const std::byte>> reply) {
   auto waiting = std::make_shared<Reply<std::span<const std::byte>>>(std::move(reply));
-  commits_->when_settled(trees, kMovedPatience, [this, number, size, offset, waiting](bool) {
+  when_moved(number, [this, number, size, offset, waiting] {
     auto buffer = read_buffer(size);
     auto got = read_bytes(number, buffer, offset);
     if (got) return waiting->send(buffer.first(*got));
     waiting->fail(FsError::io);
   });
+}
+
+// As read_lower(), on a thread that may wait.
+Answer<size_t> MountFilesystem::read_lower_patiently(Number number, std::span<std::byte> into, uint64_t offset) {
+  auto got = read_lower(number, into, offset);
+  if (got || got.error() != FsError::busy) return got;
+  auto moved = std::make_shared<std::promise<void>>();
+  when_moved(number, [moved] { moved->set_value(); });
+  moved->get_future().wait();
+  got = read_lower(number, into, offset);
+  return got || got.error() != FsError::busy ? got : Answer<size_t>(FsError::io);
 }
 
 // Finds the staged file that a write to `number` goes to, copying up the first `keep` bytes if it has none yet. Until
@@ -92,8 +110,10 @@ Answer<Number> MountFilesystem::begin_write(Number number, uint64_t keep) {
     Number canonical = 0;
     {
       auto state = state_.lock();
-      bool free = state.wait(stopping_.get_token(),
-                             [&](const MountState& now) { return !now.copying.contains(now.names.canonical(number)); });
+      bool free = state.wait(stopping_.get_token(), [&](const MountState& now) {
+        note_progress();
+        return !now.copying.contains(now.names.canonical(number));
+      });
       if (!free) return FsError::io;
       canonical = state->names.canonical(number);
       const auto* node = state->names.node(canonical);
@@ -175,12 +195,16 @@ Answer<Ok> MountFilesystem::copy_bytes(Number from, Number to, uint64_t keep) {
   std::vector<std::byte> piece(std::min<uint64_t>(keep, kPiece));
   for (uint64_t offset = 0; offset < keep;) {
     if (stopping_.stop_requested()) return FsError::io;
-    auto got = read_lower(from, std::span(piece).first(std::min<uint64_t>(piece.size(), keep - offset)), offset);
-    if (!got) return got.error() == FsError::busy ? FsError::io : got.error();
+    auto wanted = std::span(piece).first(std::min<uint64_t>(piece.size(), keep - offset));
+    auto got = read_lower_patiently(from, wanted, offset);
+    if (!got) return got.error();
     if (*got == 0) break;
     auto written = staged_.write(to, std::span(piece).first(*got), offset);
     if (!written) return disk_error(written.error());
     offset += *got;
+    note_progress();
+    // Who waits for this copy gets on as well.
+    state_.notify_all();
   }
   return Ok{};
 }

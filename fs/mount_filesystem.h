@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -151,6 +152,8 @@ class MountFilesystem final : public Filesystem {
   Answer<Ok> copy_bytes(Number from, Number to, uint64_t keep);
   Answer<size_t> read_lower(Number number, std::span<std::byte> into, uint64_t offset);
   Answer<size_t> read_bytes(Number number, std::span<std::byte> into, uint64_t offset);
+  Answer<size_t> read_lower_patiently(Number number, std::span<std::byte> into, uint64_t offset);
+  void when_moved(Number number, std::function<void()> then);
   void read_again_later(Number number, size_t size, uint64_t offset, Reply<std::span<const std::byte>> reply);
   Answer<Ok> resize(Number number, uint64_t size);
   Answer<Ok> set_times(const Caller& caller, Number number, const AttributeChange& change);
@@ -164,7 +167,9 @@ class MountFilesystem final : public Filesystem {
   Result<std::vector<DraftNode>> frozen_nodes(uint64_t tree, const std::stop_token& stop);
   std::optional<uint64_t> committed_already(const Draft& draft);
   CommitOutcome became_entry(uint64_t tree, uint64_t entry_id);
-  [[nodiscard]] std::string draft_name(uint64_t tree) const { return std::to_string(tree) + ".draft"; }
+  [[nodiscard]] std::string draft_name(uint64_t tree) const {
+    return std::to_string(tree).append(StagedFiles::kDraftSuffix);
+  }
   void settle_written(Number number);
   void complete_in_place(Number number);
   void settle_overlay(Number number);

@@ -142,14 +142,15 @@ Status StagedFiles::remove(Number number) {
   return done;
 }
 
-Status StagedFiles::sweep(const std::unordered_set<Number>& keep, const std::set<std::string>& keep_names) {
+Status StagedFiles::sweep(const std::unordered_set<Number>& keep, const std::set<std::string>& keep_drafts) {
   std::error_code failure;
   std::vector<std::filesystem::path> leftovers;
   for (std::filesystem::directory_iterator it(folder_, failure), end; !failure && it != end; it.increment(failure)) {
     auto name = it->path().filename().string();
-    if (name.starts_with("names.log") || keep_names.contains(name)) continue;
     auto number = number_of(name);
-    if (!number || !keep.contains(*number)) leftovers.push_back(it->path());
+    // Nothing else may go: by mount.lock, which is the supervisor's, the daemon knows that this mount lives.
+    bool wanted = number ? keep.contains(*number) : !name.ends_with(kDraftSuffix) || keep_drafts.contains(name);
+    if (!wanted) leftovers.push_back(it->path());
   }
   if (failure) return system_error("list " + folder_.string(), failure.value());
   for (const auto& path : leftovers) {

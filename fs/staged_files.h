@@ -9,6 +9,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -25,6 +26,9 @@ namespace hitfs::fs {
 // threads; the caller sees to it that nobody writes what is frozen.
 class StagedFiles {
  public:
+  // Draft manifests lie beside the staged files, as <tree>.draft.
+  static constexpr std::string_view kDraftSuffix = ".draft";
+
   explicit StagedFiles(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
   // `not_found` when there is no such file (an empty file has none until it is touched); short only at the end.
@@ -45,8 +49,8 @@ class StagedFiles {
 
   // A missing file is fine.
   Status remove(Number number);
-  // Removes every staged file that is not in `keep`, and other leftovers than those in `keep_names`.
-  Status sweep(const std::unordered_set<Number>& keep, const std::set<std::string>& keep_names);
+  // Removes every staged file that is not in `keep`, and every draft that is not in `keep_drafts`.
+  Status sweep(const std::unordered_set<Number>& keep, const std::set<std::string>& keep_drafts);
 
   [[nodiscard]] std::filesystem::path path(Number number) const { return folder_ / std::to_string(number); }
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }

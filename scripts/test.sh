@@ -41,7 +41,7 @@ case "$preset" in
   tsan)
     target=${target:-tests_threaded}
     selection+=(--label-exclude 'mount|cli|client|server|big')
-    export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
+    export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/tests/tsan.supp}
     ;;
 esac
 

@@ -74,7 +74,8 @@ class RingAccessLog final : public AccessLog {
 
   void record(const Key& key, AccessKind kind, const std::string& detail) override;
   Result<std::vector<AccessRecord>> history(const Key& key, size_t limit) override;
-  Result<std::vector<AccessRecord>> recent(size_t limit) override;
+  Result<std::vector<AccessRecord>> after(uint64_t number, size_t limit) override;
+  Result<uint64_t> last_number() override;
 
  private:
   // The lock spans SQLite on purpose: nothing but the explanations waits for it, and nothing is ever synced.
@@ -97,7 +98,7 @@ void RingAccessLog::record(const Key& key, AccessKind kind, const std::string& d
   auto state = state_.lock();
   if (!state->database) return;
   auto now = clock_.unix_ms();
-  state->waiting.push_back({now, key, kind, detail});
+  state->waiting.push_back({0, now, key, kind, detail});
   if (state->waiting.size() >= kTogether || now - state->written_ms >= kWaitMs) write_locked(*state);
 }
 
@@ -138,23 +139,32 @@ Result<std::vector<AccessRecord>> RingAccessLog::read(std::string_view sql,
     auto row = query.next();
     if (!row) return in_context("access log", std::move(row).error());
     if (!*row) return records;
-    records.push_back({query.integer(0),
-                       {query.text(1), query.text(2), query.text(3)},
-                       static_cast<AccessKind>(query.integer(4)),
-                       query.text(5)});
+    records.push_back({static_cast<uint64_t>(query.integer(0)),
+                       query.integer(1),
+                       {query.text(2), query.text(3), query.text(4)},
+                       static_cast<AccessKind>(query.integer(5)),
+                       query.text(6)});
   }
 }
 
 Result<std::vector<AccessRecord>> RingAccessLog::history(const Key& key, size_t limit) {
   return read(
-      "SELECT time_ms, scope, space, name, kind, detail FROM accesses WHERE name = ?1 AND space = ?2 AND scope = ?3 "
+      "SELECT id, time_ms, scope, space, name, kind, detail FROM accesses WHERE name = ?1 AND space = ?2 AND scope = "
+      "?3 "
       "ORDER BY id DESC LIMIT ?4",
       {io::as_bytes(key.name), io::as_bytes(key.space), io::as_bytes(key.scope), sqlite::number(limit)});
 }
 
-Result<std::vector<AccessRecord>> RingAccessLog::recent(size_t limit) {
-  return read("SELECT time_ms, scope, space, name, kind, detail FROM accesses ORDER BY id DESC LIMIT ?1",
-              {sqlite::number(limit)});
+Result<std::vector<AccessRecord>> RingAccessLog::after(uint64_t number, size_t limit) {
+  return read("SELECT id, time_ms, scope, space, name, kind, detail FROM accesses WHERE id > ?1 ORDER BY id LIMIT ?2",
+              {sqlite::number(number), sqlite::number(limit)});
+}
+
+Result<uint64_t> RingAccessLog::last_number() {
+  auto newest = read("SELECT id, time_ms, scope, space, name, kind, detail FROM accesses ORDER BY id DESC LIMIT ?1",
+                     {int64_t{1}});
+  if (!newest) return std::move(newest).error();
+  return newest->empty() ? 0 : newest->front().number;
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ enum class AccessKind {
 [[nodiscard]] std::string_view to_string(AccessKind kind);
 
 struct AccessRecord {
+  uint64_t number = 0;  // counts on, also over restarts
   int64_t time_ms = 0;
   Key key;
   AccessKind kind = AccessKind::hit;
@@ -52,7 +53,10 @@ class AccessLog {
   virtual void record(const Key& key, AccessKind kind, const std::string& detail) = 0;
   // Newest first.
   virtual Result<std::vector<AccessRecord>> history(const Key& key, size_t limit) = 0;
-  virtual Result<std::vector<AccessRecord>> recent(size_t limit) = 0;
+  // The first `limit` after the record with that number, oldest first: where a reader goes on.
+  virtual Result<std::vector<AccessRecord>> after(uint64_t number, size_t limit) = 0;
+  // Of the newest record; 0 when there is none.
+  virtual Result<uint64_t> last_number() = 0;
 };
 
 }  // namespace hitfs

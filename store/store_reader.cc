@@ -235,6 +235,10 @@ Result<StoreReader::Location> DiskStoreReader::locate(const Digest& blob) {
 
 Result<std::unique_ptr<StoreReader>> StoreReader::open(const StorePaths& paths, std::string boot_id) {
   if (boot_id.empty()) boot_id = current_boot_id();
+  std::error_code ignored;
+  if (!std::filesystem::exists(paths.index(), ignored)) {
+    return Error{Code::not_found, "there is no store in " + paths.root.string() + " (`hitfs start` makes one)"};
+  }
   auto index = IndexReader::open(paths.index());
   if (!index) return in_context("store " + paths.root.string(), std::move(index).error());
   return std::unique_ptr<StoreReader>(std::make_unique<DiskStoreReader>(paths, std::move(boot_id), *std::move(index)));

@@ -108,13 +108,21 @@ Control::Route Control::route_of(const HttpRequest& request) {
     Route route;
   };
   static constexpr Row kRoutes[] = {
-      {"POST", "/v1/fetch", &Control::fetch},   {"POST", "/v1/commit", &Control::commit},
-      {"POST", "/v1/store", &Control::store},   {"POST", "/v1/artifact", &Control::artifact},
-      {"GET", "/v1/events", &Control::events},  {"POST", "/v1/released", &Control::released},
-      {"POST", "/v1/uses", &Control::uses},     {"GET", "/v1/status", &Control::status},
-      {"GET", "/v1/why", &Control::why},        {"POST", "/v1/flush", &Control::flush},
-      {"POST", "/v1/verify", &Control::verify}, {"POST", "/v1/sessions", &Control::begin_session},
-      {"POST", "/v1/unpark", &Control::unpark}, {"POST", "/v1/stop", &Control::stop},
+      {"POST", "/v1/fetch", &Control::fetch},
+      {"POST", "/v1/commit", &Control::commit},
+      {"POST", "/v1/store", &Control::store},
+      {"POST", "/v1/artifact", &Control::artifact},
+      {"GET", "/v1/events", &Control::events},
+      {"POST", "/v1/released", &Control::released},
+      {"POST", "/v1/uses", &Control::uses},
+      {"GET", "/v1/status", &Control::status},
+      {"GET", "/v1/why", &Control::why},
+      {"GET", "/v1/activity", &Control::activity},
+      {"POST", "/v1/flush", &Control::flush},
+      {"POST", "/v1/verify", &Control::verify},
+      {"POST", "/v1/sessions", &Control::begin_session},
+      {"POST", "/v1/unpark", &Control::unpark},
+      {"POST", "/v1/stop", &Control::stop},
   };
   for (const auto& row : kRoutes) {
     if (request.method == row.method && request.path == row.path) return row.route;
@@ -148,9 +156,12 @@ void Control::fetch(const HttpRequest&, const Json& body, HttpResponder responde
 }
 
 void Control::commit(const HttpRequest&, const Json& body, HttpResponder responder) {
+  ++*handing_over_.lock();
   later(commits_, std::move(responder), [this, body]() -> Result<Json> {
     auto reply =
         parts_.handover.commit(body["front"].text_or(""), body["draft"].text_or(""), body["durable"].bool_or(false));
+    --*handing_over_.lock();
+    handing_over_.notify_all();
     if (!reply) return std::move(reply).error();
     return Json(Json::Object{{"entry", reply->entry_id}, {"replaced", reply->replaced}});
   });
@@ -216,7 +227,15 @@ void Control::uses(const HttpRequest&, const Json& body, HttpResponder responder
 }
 
 void Control::status(const HttpRequest&, const Json&, HttpResponder responder) {
-  responder.send(json_reply(200, status_json(parts_.store, parts_.remotes, parts_.fetcher, parts_.sessions)));
+  auto status = status_json(parts_.store, parts_.remotes, parts_.fetcher, parts_.sessions);
+  status["verified_bytes"] = verified_bytes_.load();
+  responder.send(json_reply(200, status));
+}
+
+void Control::activity(const HttpRequest& request, const Json&, HttpResponder responder) {
+  auto after = query_value(request.query, "after");
+  responder.send(reply_of(
+      activity_json(parts_.store.access_log(), after.empty() ? std::nullopt : std::optional(to_number(after)))));
 }
 
 void Control::why(const HttpRequest& request, const Json&, HttpResponder responder) {
@@ -234,7 +253,7 @@ Json Control::queue_json() {
       left.push_back(Json::Object{{"key", job.key.text()}, {"bytes", job.bytes}, {"remote", job.remote}});
     }
   }
-  return Json::Object{{"pending", stats.waiting + stats.running},
+  return Json::Object{{"pending", stats.waiting + stats.running + *handing_over_.lock()},
                       {"pending_bytes", stats.waiting_bytes},
                       {"parked", stats.parked},
                       {"left", std::move(left)}};
@@ -243,6 +262,7 @@ Json Control::queue_json() {
 void Control::flush(const HttpRequest&, const Json& body, HttpResponder responder) {
   auto until = Deadline::after(Milliseconds(body["timeout_ms"].integer_or(0)));
   later(long_tasks_, std::move(responder), [this, until]() -> Result<Json> {
+    handing_over_.lock().wait_until(stopping_.get_token(), until.when(), [](size_t commits) { return commits == 0; });
     if (auto flushed = parts_.store.flush(); !flushed) return std::move(flushed).error();
     parts_.pusher.wait_until_empty(until, stopping_.get_token());
     return queue_json();
@@ -257,7 +277,11 @@ void Control::verify(const HttpRequest&, const Json& body, HttpResponder respond
       if (!key) return std::move(key).error();
       only = *std::move(key);
     }
-    auto report = parts_.store.verify(only, [this](uint64_t) { return !stopping_.stop_requested(); });
+    verified_bytes_ = 0;
+    auto report = parts_.store.verify(only, [this](uint64_t bytes) {
+      verified_bytes_ = bytes;
+      return !stopping_.stop_requested();
+    });
     if (!report) return std::move(report).error();
     return verify_json(*report);
   });

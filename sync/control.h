@@ -1,8 +1,10 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <string>
 
+#include "store/base/guarded.h"
 #include "store/store_paths.h"
 #include "sync/event_log.h"
 #include "sync/fetcher.h"
@@ -49,6 +51,7 @@ class Control final : public HttpHandler {
   void uses(const HttpRequest&, const Json& body, HttpResponder responder);
   void status(const HttpRequest&, const Json& body, HttpResponder responder);
   void why(const HttpRequest& request, const Json& body, HttpResponder responder);
+  void activity(const HttpRequest& request, const Json& body, HttpResponder responder);
   void flush(const HttpRequest&, const Json& body, HttpResponder responder);
   void verify(const HttpRequest&, const Json& body, HttpResponder responder);
   void begin_session(const HttpRequest&, const Json& body, HttpResponder responder);
@@ -61,7 +64,9 @@ class Control final : public HttpHandler {
   Json queue_json();
 
   Parts parts_;
-  std::stop_source stopping_;  // ends the waits of flush and verify
+  std::stop_source stopping_;                // ends the waits of flush and verify
+  std::atomic<uint64_t> verified_bytes_{0};  // by the verify that runs, else by the last one
+  Guarded<size_t> handing_over_;             // commits that mounts have asked for and that are not uploads yet
   ThreadPool commits_{4};
   ThreadPool long_tasks_{4};
 };

@@ -16,53 +16,6 @@ constexpr Milliseconds kLongestPull = std::chrono::hours(1);
 
 FetchReply unavailable(std::string why) { return {FetchOutcome::unavailable, 0, std::move(why)}; }
 
-// Counts what arrives and when it is dealt with, so that the fetcher can tell both from waiting.
-struct Progress {
-  std::atomic<uint64_t>& received;
-  LocalWork& here;
-};
-
-class CountingSink final : public ByteSink {
- public:
-  CountingSink(ByteSink& inner, const Progress& progress) : inner_(inner), progress_(progress) {}
-  Status write(std::span<const std::byte> bytes) override {
-    progress_.received += bytes.size();
-    const LocalWork::Part writing(progress_.here);
-    return inner_.write(bytes);
-  }
-
- private:
-  ByteSink& inner_;
-  const Progress progress_;
-};
-
-class CountingWriter final : public EntryWriter {
- public:
-  CountingWriter(EntryWriter& inner, const Progress& progress) : inner_(inner), progress_(progress) {}
-
-  Result<ByteSink*> artifact(std::optional<uint64_t> size) override { return counted(inner_.artifact(size)); }
-  Result<bool> has_blob(const Digest& digest) override { return inner_.has_blob(digest); }
-  Result<ByteSink*> blob(const Digest& digest) override {
-    const LocalWork::Part ending_the_last(progress_.here);
-    return counted(inner_.blob(digest));
-  }
-  Status tree(ManifestBuilder tree, const ManifestHeader& header) override {
-    const LocalWork::Part ending_the_last(progress_.here);
-    return inner_.tree(std::move(tree), header);
-  }
-
- private:
-  Result<ByteSink*> counted(Result<ByteSink*> sink) {
-    if (!sink) return sink;
-    sink_.emplace(**sink, progress_);
-    return static_cast<ByteSink*>(&*sink_);
-  }
-
-  EntryWriter& inner_;
-  const Progress progress_;
-  std::optional<CountingSink> sink_;
-};
-
 // Checks and commits what has arrived.
 Result<Admission> finished(IncomingEntry& incoming, const std::string& origin, LocalWork& here) {
   const LocalWork::Part finishing(here);
@@ -91,7 +44,17 @@ Fetcher::~Fetcher() {
   }
 }
 
-size_t Fetcher::active() { return state_.lock()->pulls.size(); }
+std::vector<Fetcher::Progress> Fetcher::under_way() {
+  std::vector<Progress> pulls;
+  auto state = state_.lock();
+  for (const auto& [key, pull] : state->pulls) {
+    pulls.push_back({key});
+    if (!pull.progress) continue;
+    pulls.back().received_bytes = pull.progress->bytes;
+    pulls.back().total_bytes = pull.progress->total;
+  }
+  return pulls;
+}
 
 // The answers that need no remote: it is here, or nobody can be asked.
 std::optional<FetchReply> Fetcher::answer_at_once(const Key& key) {
@@ -158,12 +121,17 @@ FetchReply Fetcher::pull_from(ConfiguredRemote& remote, const Key& key) {
     log.record(key, AccessKind::breaker_open, remote.options.name);
     return unavailable("breaker open");
   }
+  if (auto pause = remote.remote->pause(Traffic::reads); pause > Milliseconds(0)) {
+    log.record(key, AccessKind::breaker_open, remote.options.name + ": it asked for a pause");
+    return unavailable("it asked for a pause");
+  }
   IncomingEntry incoming(parts_.store, parts_.scratch, key, limits_);
-  CountingWriter counting(incoming, Progress{received_, here_});
+  auto progress = std::make_shared<PullProgress>();
+  CountingWriter counting(incoming, received_, *progress, here_);
   RemoteCall call(Deadline::after(kLongestPull), stopping_.get_token());
-  asking(key, &remote);
+  asking(key, &remote, progress);
   auto fetched = remote.remote->fetch(remote.name_of(key), counting, call);
-  asking(key, nullptr);
+  asking(key, nullptr, nullptr);
   if (!fetched && fetched.error().code == Code::not_found) return {FetchOutcome::absent, 0, ""};
   Result<Admission> admitted =
       fetched ? finished(incoming, remote.options.name, here_) : Result<Admission>(fetched.error());
@@ -232,9 +200,12 @@ void Fetcher::tick() {
   if (parts_.sessions.budget_left() <= Milliseconds(0)) send_everybody_away();
 }
 
-void Fetcher::asking(const Key& key, ConfiguredRemote* remote) {
+void Fetcher::asking(const Key& key, ConfiguredRemote* remote, std::shared_ptr<PullProgress> progress) {
   auto state = state_.lock();
-  if (auto found = state->pulls.find(key); found != state->pulls.end()) found->second.asking = remote;
+  auto found = state->pulls.find(key);
+  if (found == state->pulls.end()) return;
+  found->second.asking = remote;
+  found->second.progress = std::move(progress);
 }
 
 // The budget is spent: every waiter gets its answer, and the remotes that were waited for are given up until they

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -13,6 +14,7 @@
 #include "store/base/guarded.h"
 #include "store/daemon_client.h"
 #include "store/entry_store.h"
+#include "sync/counting_writer.h"
 #include "sync/local_work.h"
 #include "sync/remote_set.h"
 #include "sync/scratch.h"
@@ -47,8 +49,13 @@ class Fetcher {
   ~Fetcher();
 
   void fetch(const Key& key, Milliseconds wait, std::function<void(FetchReply)> done);
-  // Pulls that are under way.
-  [[nodiscard]] size_t active();
+  struct Progress {
+    Key key;
+    uint64_t received_bytes = 0;
+    uint64_t total_bytes = 0;  // 0: not known
+  };
+  // The pulls that are under way.
+  [[nodiscard]] std::vector<Progress> under_way();
 
  private:
   struct Waiter {
@@ -58,7 +65,8 @@ class Fetcher {
   };
   struct Pull {
     std::vector<Waiter> waiters;
-    ConfiguredRemote* asking = nullptr;  // the remote that is being waited for
+    ConfiguredRemote* asking = nullptr;      // the remote that is being waited for
+    std::shared_ptr<PullProgress> progress;  // with that remote
   };
   struct State {
     std::map<Key, Pull> pulls;  // under way
@@ -78,7 +86,7 @@ class Fetcher {
   void start_ticking_locked(State& state);
   void tick();
   void send_everybody_away();
-  void asking(const Key& key, ConfiguredRemote* remote);
+  void asking(const Key& key, ConfiguredRemote* remote, std::shared_ptr<PullProgress> progress);
 
   Parts parts_;
   const GuardLimits limits_;

@@ -11,6 +11,7 @@ namespace {
 
 constexpr size_t kMostParkedShown = 100;
 constexpr size_t kMostHistory = 50;
+constexpr size_t kMostActivity = 1'000;
 
 Json store_json(const StoreStats& stats) {
   return Json::Object{{"entries", stats.entries},     {"retired_entries", stats.retired_entries},
@@ -38,6 +39,19 @@ Json queue_json(PushQueue& queue) {
                       {"parked_pushes", std::move(parked)}};
 }
 
+Json record_json(const AccessRecord& record) {
+  return Json::Object{{"time_ms", record.time_ms}, {"kind", to_string(record.kind)}, {"detail", record.detail}};
+}
+
+Json pulls_json(const std::vector<Fetcher::Progress>& pulls) {
+  Json::Array list;
+  for (const auto& pull : pulls) {
+    list.push_back(Json::Object{
+        {"key", pull.key.text()}, {"received_bytes", pull.received_bytes}, {"total_bytes", pull.total_bytes}});
+  }
+  return list;
+}
+
 }  // namespace
 
 Json status_json(EntryStore& store, RemoteSet& remotes, Fetcher& fetcher, Sessions& sessions) {
@@ -45,7 +59,7 @@ Json status_json(EntryStore& store, RemoteSet& remotes, Fetcher& fetcher, Sessio
                       {"store", store_json(store.stats())},
                       {"remotes", remotes.status_json()},
                       {"queue", queue_json(store.push_queue())},
-                      {"fetching", fetcher.active()},
+                      {"pulls", pulls_json(fetcher.under_way())},
                       {"sessions", sessions.open()},
                       {"totals", to_json(sessions.totals())}};
 }
@@ -54,10 +68,7 @@ Result<Json> why_json(EntryStore& store, const Key& key) {
   auto history = store.access_log().history(key, kMostHistory);
   if (!history) return std::move(history).error();
   Json::Array records;
-  for (const auto& record : *history) {
-    records.push_back(
-        Json::Object{{"time_ms", record.time_ms}, {"kind", to_string(record.kind)}, {"detail", record.detail}});
-  }
+  for (const auto& record : *history) records.push_back(record_json(record));
   Json answer = Json::Object{{"key", key.text()}, {"history", std::move(records)}};
   auto entry = store.reader().find(key);
   answer["state"] = entry ? "here" : "not here";
@@ -70,6 +81,22 @@ Result<Json> why_json(EntryStore& store, const Key& key) {
                                  {"last_used_ms", entry->last_used_ns / 1'000'000},
                                  {"pinned", entry->pinned}};
   return answer;
+}
+
+Result<Json> activity_json(AccessLog& log, std::optional<uint64_t> after) {
+  auto last = log.last_number();
+  if (!last) return std::move(last).error();
+  // A log that was made anew counts from the beginning.
+  if (!after || *after > *last) return Json(Json::Object{{"next", *last}, {"records", Json::Array{}}});
+  auto records = log.after(*after, kMostActivity);
+  if (!records) return std::move(records).error();
+  Json::Array list;
+  for (const auto& record : *records) {
+    auto json = record_json(record);
+    json["key"] = record.key.text();
+    list.push_back(std::move(json));
+  }
+  return Json(Json::Object{{"next", records->empty() ? *after : records->back().number}, {"records", std::move(list)}});
 }
 
 Json verify_json(const VerifyReport& report) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "store/base/log.h"
+#include "store/base/process.h"
 #include "store/key.h"
 #include "store/mount_lock.h"
 
@@ -211,6 +212,8 @@ void MountTable::look_for_stalls() {
     if (mount->state != State::serving || mount->worker->state() != Child::State::ready) continue;
     auto waited = mount->device->stalled_for();
     if (waited < settings_.watchdog) continue;
+    // Slow is the disk: the next worker would wait as long, and the request would be taken for one that kills workers.
+    if (waited < settings_.disk_patience && waits_for_disk(mount->worker->pid())) continue;
     ++mount->stalls;
     kLog.error("worker-stalled at={} unanswered_ms={}", place.string(), waited.count());
     mount->device->blame(settings_.watchdog);

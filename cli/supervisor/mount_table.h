@@ -23,8 +23,9 @@ struct WorkerSettings {
   std::vector<std::string> arguments;
   std::vector<std::string> environment;
   RestartPolicy policy{.start_limit = Milliseconds(20000)};
-  Milliseconds watchdog{5000};     // a local request unanswered for so long: the worker is killed
-  Milliseconds stop_limit{10000};  // a worker may take so long to hand over what is finished
+  Milliseconds watchdog{5000};        // a local request unanswered for so long: the worker is killed
+  Milliseconds disk_patience{60000};  // the same while the worker waits for a disk
+  Milliseconds stop_limit{10000};     // a worker may take so long to hand over what is finished
 };
 
 // The mounts of one supervisor. Each is held by connections (`hitfs run --mount`) or for good (`hitfs mount`), and goes

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "fs/edge/current_request.h"
+#include "fs/request_progress.h"
 #include "fs/slots/request_counters.h"
 #include "store/base/log.h"
 
@@ -249,9 +250,11 @@ void FuseServer::execute(SlotIndex slot) {
   uint32_t opcode = slots_->request(slot).opcode;
   in_flight_.begin(unique, slot);
   current_request = {unique, &slots_->descriptor(slot), false};
+  request_progress = &slots_->descriptor(slot).since_ns;
   process(slots_->request_bytes(slot));
   bool threw = current_request.threw;
   current_request = {};
+  request_progress = nullptr;
   auto finished = in_flight_.finish(unique, slot);
   if (!finished.unanswered) return;
   if (threw) return answer(unique, EIO);

@@ -4,6 +4,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <system_error>
+
 #include "store/base/unique_fd.h"
 
 namespace hitfs {
@@ -31,6 +36,20 @@ int EndSignals::wait() const {
   int signal = 0;
   ::sigwait(&signals_, &signal);
   return signal;
+}
+
+bool waits_for_disk(pid_t process) {
+  std::error_code error;
+  std::filesystem::directory_iterator threads("/proc/" + std::to_string(process) + "/task", error);
+  for (; !error && threads != std::filesystem::directory_iterator(); threads.increment(error)) {
+    std::ifstream file(threads->path() / "stat");
+    std::string line;
+    std::getline(file, line);
+    // "TID (NAME) STATE ...", where NAME may hold anything.
+    auto name_end = line.rfind(')');
+    if (name_end != std::string::npos && line.compare(name_end, 4, ") D ") == 0) return true;
+  }
+  return false;
 }
 
 void tell_ready(int ready_fd) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <csignal>
 
 // What every process of ours that works for others does at its start and at its end.
@@ -24,6 +26,10 @@ class EndSignals {
  private:
   sigset_t signals_;
 };
+
+// Whether a thread of that process sleeps uninterruptibly (state D in /proc), as while a disk does not answer. False
+// when it cannot be told.
+[[nodiscard]] bool waits_for_disk(pid_t process);
 
 // One byte for whoever started us: the process serves. -1 is nobody. Closes the descriptor.
 void tell_ready(int ready_fd);

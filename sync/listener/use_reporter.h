@@ -5,13 +5,14 @@
 #include <vector>
 
 #include "store/base/guarded.h"
+#include "store/base/one_at_a_time.h"
 #include "store/daemon_client.h"
 
 namespace hitfs {
 
 // Tells the daemon in batches how often its store was used: for statistics and for the order of eviction. While the
 // daemon is away a bounded number is kept and the rest forgotten: nothing but a counter depends on it. Safe from
-// several threads. One thread sends; it waits for the daemon at most kPatience.
+// several threads. One thread at a time sends; it waits for the daemon at most kPatience.
 class UseReporter {
  public:
   static constexpr size_t kBatch = 512;
@@ -37,6 +38,7 @@ class UseReporter {
   DaemonClient& daemon_;
   const std::string front_;
   Guarded<std::vector<Use>> collected_;
+  OneAtATime sending_;
   std::jthread thread_;
 };
 

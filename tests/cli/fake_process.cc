@@ -6,6 +6,7 @@
 //                                     daemon behaves ("daemon" unless it says more), FAKE_LISTENER the listener
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -24,6 +26,7 @@
 #include "cli/process_config.h"
 #include "cli/supervisor/run_supervisor.h"
 #include "store/base/io.h"
+#include "store/base/process.h"
 #include "store/base/socket.h"
 #include "store/base/subprocess.h"
 #include "sync/listener/http_server.h"
@@ -116,8 +119,18 @@ int run_child(const std::vector<std::string>& behaviour) {
     if (::stat(behaviour.at(1).c_str(), &info) == 0) return 7;
     add_line(behaviour.at(1), "lived");
   }
+  // A thread in state D, as one that waits for a disk: that is how the kernel holds who called vfork().
+  if (what == "disk") {
+    std::thread([] {
+      if (::vfork() == 0) {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        ::pause();
+      }
+    }).detach();
+    while (!waits_for_disk(::getpid())) std::this_thread::yield();
+  }
   say_ready();
-  if (what == "listener" || what == "once") answer_connections(5);
+  if (what == "listener" || what == "once" || what == "disk") answer_connections(5);
   while (true) ::pause();
 }
 

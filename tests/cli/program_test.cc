@@ -8,6 +8,8 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
+#include <thread>
 
 #include "store/base/file_lock.h"
 #include "store/base/json.h"
@@ -103,6 +105,28 @@ TEST_F(ProgramTest, StatusAsJsonHasWhatScriptsNeed) {
   EXPECT_EQ(json["store"]["entries"].integer_or(-1), 0);
   EXPECT_TRUE(json["queue"].is_object());
   EXPECT_TRUE(json["totals"].is_object());
+}
+
+// "--json --follow" as a script reads it: line by line, while builds go on.
+TEST_F(ProgramTest, StatusFollowsWhatHappens) {
+  write(folder_ / "file", "bytes");
+  ASSERT_EQ(run({"start"}).code, 0);
+  auto command = hitfs({"status", "--json", "--follow", "--store", store_.root.string()}, folder_.path());
+  Process follower(command);
+  auto heard = [&](const std::string& event) {
+    std::istringstream lines(follower.output());
+    for (std::string line; std::getline(lines, line);) {
+      auto json = Json::parse(line);
+      if (json && std::as_const(*json)["event"].text_or("") == event) return std::as_const(*json)["key"].text_or("-");
+    }
+    return std::string();
+  };
+  auto until = Deadline::after(kLimit);
+  while (heard("status").empty() && !until.passed()) std::this_thread::yield();
+  ASSERT_EQ(run({"put", "0123456789abcdef01", (folder_ / "file").string()}).code, 0);
+  while (heard("stored").empty() && !until.passed()) std::this_thread::yield();
+  EXPECT_EQ(heard("stored"), "flat/0123456789abcdef01") << follower.output();
+  EXPECT_TRUE(follower.running());
 }
 
 TEST_F(ProgramTest, StoreOfANewerFormatIsRefusedInItsOwnWords) {

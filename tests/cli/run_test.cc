@@ -174,6 +174,20 @@ TEST_F(RunTest, InterruptOfTheGroupReachesTheCommandAndItsCodeComesBack) {
   EXPECT_NE(running.error().find(kSummary), std::string::npos) << running.error();
 }
 
+// The command may be gone before hitfs has its own copy of the signal.
+TEST_F(RunTest, InterruptAfterTheCommandsEndDoesNotTakeThePlaceOfItsCode) {
+  make_fifo();
+  auto script = "kill -INT $PPID; echo up > " + fifo() + "; kill -STOP $PPID; exit 7";
+  Running running(run(script), variables_, true);
+  ASSERT_EQ(from_fifo(), "up");
+  int status = 0;
+  ASSERT_EQ(::waitpid(running.pid(), &status, WUNTRACED), running.pid());
+  ASSERT_TRUE(WIFSTOPPED(status));
+  for (int i = 0; i < 3; ++i) ASSERT_EQ(::kill(running.pid(), SIGINT), 0);
+  ASSERT_EQ(::kill(running.pid(), SIGCONT), 0);
+  EXPECT_EQ(running.wait(), 7);
+}
+
 TEST_F(RunTest, TerminationOfHitfsIsPassedOn) {
   make_fifo();
   auto script = "trap 'exit 8' TERM; echo up > " + fifo() + "; while :; do sleep 0.05; done";

@@ -350,6 +350,19 @@ TEST_F(MountFixture, WatchdogKillsAStalledWorker) {
   EXPECT_EQ(std::as_const(*status)["mounts"].items().at(0)["stalls"].integer_or(0), 1);
 }
 
+TEST_F(MountFixture, WorkerThatWaitsForADiskIsNotTakenForStalled) {
+  config_["worker"] = behaviour({"disk"});
+  auto place = make_place("m");
+  auto client = reach();
+  ASSERT_TRUE(client->request(mount(place, false), limit()));
+  auto worker = who_serves(place);
+  ASSERT_TRUE(io::create(place / "stall", "test"));
+  while (std::filesystem::exists(place / "stall")) std::this_thread::yield();
+  auto status = client->request(request("status"), limit());
+  EXPECT_EQ(std::as_const(*status)["mounts"].items().at(0)["stalls"].integer_or(-1), 0);
+  EXPECT_EQ(who_serves(place), worker);
+}
+
 TEST_F(MountFixture, WorkerThatKeepsDyingIsGivenUpWithItsMount) {
   config_["worker"] = behaviour({"once", (folder_ / "lived").string()});
   auto place = make_place("m");

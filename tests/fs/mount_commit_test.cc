@@ -136,6 +136,31 @@ TEST(MountCommitTest, AReadMeetsAFileThatTheDaemonHasJustTaken) {
   EXPECT_EQ(**read, "moved away");
 }
 
+TEST(MountCommitTest, AWriteWaitsForBytesThatTheDaemonIsTaking) {
+  MountHarness mount;
+  Number number = mount.write_file(kRootNumber, "tmp", "moved away");
+  std::promise<void> go_on;
+  auto gate = go_on.get_future().share();
+  mount.daemon.on_commit([&] { gate.wait(); });
+  ASSERT_TRUE(mount.rename(kRootNumber, "tmp", kRootNumber, "00bd"));
+  while (std::filesystem::exists(mount.staging() / std::to_string(number))) std::this_thread::yield();
+  auto data_files = [&] {
+    auto is_number = [](const auto& file) { return std::isdigit(file.path().filename().string()[0]) != 0; };
+    std::filesystem::directory_iterator files(mount.staging());
+    return std::count_if(begin(files), end(files), is_number);
+  };
+  auto before = data_files();
+  auto written = std::async(std::launch::async, [&] { return mount.write(number, "M", 0); });
+  // The copy has begun: what is copied is with the daemon.
+  while (data_files() == before) std::this_thread::yield();
+  go_on.set_value();
+  ASSERT_TRUE(written.get());
+  mount.wait_until_committed();
+  auto read = mount.read(number);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(*read, "Moved away");
+}
+
 TEST(MountCommitTest, WithoutDaemonTheTreeStaysAndIsTakenInLater) {
   MountHarness mount;
   mount.daemon.set_up(false);

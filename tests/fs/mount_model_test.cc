@@ -145,10 +145,12 @@ void ModelTest::write() {
   auto* parent = at(directory);
   for (auto& [name, node] : parent->children) {
     if (node.type != FileType::file || one_in(2)) continue;
-    with(join(directory, name), [&, &node = node](Number number) {
+    auto path = join(directory, name);
+    with(path, [&, &node = node](Number number) {
       size_t offset = pick(node.bytes.size() + 3);
       std::string bytes(1 + pick(5), static_cast<char>('A' + pick(26)));
-      ASSERT_TRUE(mount_.write(number, bytes, offset));
+      auto written = mount_.write(number, bytes, offset);
+      ASSERT_TRUE(written) << path << " error " << static_cast<int>(written.error());
       if (node.bytes.size() < offset + bytes.size()) node.bytes.resize(offset + bytes.size());
       node.bytes.replace(offset, bytes.size(), bytes);
     });

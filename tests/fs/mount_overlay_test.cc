@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "fs/numbers.h"
+#include "fs/request_progress.h"
 #include "store/base/io.h"
 #include "tests/fs/mount_harness.h"
 
@@ -54,6 +56,16 @@ TEST_F(MountOverlayTest, AWriteCopiesUp) {
   EXPECT_EQ(*mount.read(number), "A long text!");
   EXPECT_LE(mount.attributes(number)->timeout, std::chrono::seconds(60));
   expect_untouched();
+}
+
+TEST_F(MountOverlayTest, ACopyUpShowsThatItGetsOn) {
+  Number number = mount.number_at("00aa/readme");
+  std::atomic<int64_t> progress{0};
+  request_progress = &progress;
+  auto written = mount.write(number, "A");
+  request_progress = nullptr;
+  ASSERT_TRUE(written);
+  EXPECT_GT(progress.load(), 0);
 }
 
 TEST_F(MountOverlayTest, ALongerFileRewrittenWithAShorterOneIsTheShorterOne) {

@@ -1,7 +1,11 @@
 // What a program may do with names and bytes that are no entry.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "fs/numbers.h"
+#include "store/mount_lock.h"
 #include "tests/fs/mount_harness.h"
 
 namespace hitfs::fs {
@@ -70,6 +74,19 @@ TEST(MountStagingTest, AnUnlinkedFileSurvivesTheWorkerButNotTheMount) {
   EXPECT_EQ(mount.staged_files(), 1u);
   mount.remount();
   EXPECT_EQ(mount.staged_files(), 0u);
+}
+
+TEST(MountStagingTest, WhatAWorkerLeftGoesAndTheMountsLockStays) {
+  MountHarness mount;
+  auto lock = hold_mount_lock(mount.options.store, mount.options.mount_name);
+  ASSERT_TRUE(lock) << lock.error().message;
+  for (const char* left : {"4711", "4711.draft"}) std::ofstream(mount.staging() / left) << "of nothing";
+  mount.write_file(kRootNumber, "f", "of a name");
+  mount.restart();
+  EXPECT_TRUE(mount_lives(mount.options.store, mount.options.mount_name));
+  EXPECT_FALSE(std::filesystem::exists(mount.staging() / "4711"));
+  EXPECT_FALSE(std::filesystem::exists(mount.staging() / "4711.draft"));
+  EXPECT_EQ(*mount.read_at("f"), "of a name");
 }
 
 TEST(MountStagingTest, ErrorsAreThoseOfAnyFileSystem) {

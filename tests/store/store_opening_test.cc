@@ -232,8 +232,12 @@ TEST_F(AccessLogTest, TellsTheNewestFirst) {
   EXPECT_EQ((*history)[0].kind, AccessKind::pulled);
   EXPECT_EQ((*history)[1].detail, "r1, r2");
   EXPECT_EQ((*history)[0].time_ms, (*history)[1].time_ms + 2000);
-  EXPECT_EQ(log->recent(2)->size(), 2u);
-  EXPECT_EQ(log->recent(10)->size(), 3u);
+  EXPECT_EQ(log->after(0, 2)->size(), 2u);
+  auto first = log->after(0, 10);
+  EXPECT_EQ(first->size(), 3u);
+  EXPECT_EQ(first->front().kind, AccessKind::miss) << "oldest first";
+  EXPECT_EQ(*log->last_number(), first->back().number);
+  EXPECT_TRUE(log->after(first->back().number, 10)->empty());
   log.reset();
   EXPECT_EQ(open()->history(flat("a"), 1)->front().kind, AccessKind::pulled);
 }
@@ -241,10 +245,10 @@ TEST_F(AccessLogTest, TellsTheNewestFirst) {
 TEST_F(AccessLogTest, KeepsARing) {
   auto log = open(100);
   for (int i = 0; i < 500; ++i) log->record(flat("k" + std::to_string(i)), AccessKind::hit, "");
-  auto recent = log->recent(1000);
-  ASSERT_TRUE(recent);
-  EXPECT_EQ(recent->size(), 100u);
-  EXPECT_EQ(recent->front().key.name, "k499");
+  auto kept = log->after(0, 1000);
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(kept->size(), 100u);
+  EXPECT_EQ(kept->back().key.name, "k499");
 }
 
 TEST_F(AccessLogTest, ADamagedLogIsMadeAnew) {
@@ -255,11 +259,12 @@ TEST_F(AccessLogTest, ADamagedLogIsMadeAnew) {
   for (const char* part : {"-wal", "-shm"}) std::filesystem::remove((dir_ / "log.db").string() + part);
   auto log = open();
   log->record(flat("b"), AccessKind::hit, "");
-  EXPECT_EQ(log->recent(10)->size(), 1u);
+  EXPECT_EQ(log->after(0, 10)->size(), 1u);
   // And where nothing can be written at all, nothing fails.
   auto none = AccessLog::open("/proc/none/log.db", clock_);
   none->record(flat("b"), AccessKind::hit, "");
-  EXPECT_TRUE(none->recent(10)->empty());
+  EXPECT_TRUE(none->after(0, 10)->empty());
+  EXPECT_EQ(*none->last_number(), 0u);
   log::set_level(log::Level::info);
 }
 

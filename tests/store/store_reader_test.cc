@@ -47,6 +47,13 @@ class StoreReaderTest : public ::testing::Test {
   StorePaths paths_{dir_ / "store"};
 };
 
+TEST_F(StoreReaderTest, AFolderWithoutAStoreIsNamedWithTheRemedy) {
+  auto none = StoreReader::open(StorePaths{paths_.root / "none"});
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, Code::not_found);
+  EXPECT_NE(none.error().message.find("hitfs start"), std::string::npos) << none.error().message;
+}
+
 TEST_F(StoreReaderTest, WorksWithoutADaemonAndAcrossItsRestarts) {
   auto store = open();
   ASSERT_TRUE(put_tree(*store, flat("a"), {{"f", "1"}}));

@@ -110,8 +110,42 @@ Result<StoreReply> FakeDaemon::store(const std::string&, const std::string&, con
   return Error{Code::unavailable, "a mount stores no artifacts"};
 }
 
-Result<EventBatch> FakeDaemon::events(const std::string&, const std::string&, uint64_t, const Deadline&) {
-  return EventBatch{};
+void FakeDaemon::say(DaemonEvent event) {
+  state_.lock()->said.push_back(std::move(event));
+  state_.notify_all();
+}
+
+void FakeDaemon::hold_uses(bool hold) {
+  state_.lock()->hold_uses = hold;
+  state_.notify_all();
+}
+
+void FakeDaemon::interrupt() {
+  state_.lock()->interrupted = true;
+  state_.notify_all();
+}
+
+bool FakeDaemon::wait_for_polls(size_t count, Milliseconds limit) {
+  return state_.lock().wait_until({}, Deadline::after(limit).when(),
+                                  [&](const State& now) { return now.polls >= count; });
+}
+
+bool FakeDaemon::wait_for_uses(size_t count, Milliseconds limit) {
+  return state_.lock().wait_until({}, Deadline::after(limit).when(),
+                                  [&](const State& now) { return now.uses_begun >= count; });
+}
+
+std::vector<Key> FakeDaemon::uses_told() { return state_.lock()->uses; }
+
+Result<EventBatch> FakeDaemon::events(const std::string&, const std::string&, uint64_t, const Deadline& until) {
+  auto state = state_.lock();
+  ++state->polls;
+  state_.notify_all();
+  state.wait_until({}, until.when(), [](const State& now) { return now.interrupted || !now.said.empty(); });
+  if (state->interrupted) return Error{Code::unavailable, "interrupted"};
+  EventBatch batch;
+  std::swap(batch.events, state->said);
+  return batch;
 }
 
 Status FakeDaemon::released(const std::string&, const std::vector<uint64_t>& entry_ids, const Deadline&) {
@@ -119,7 +153,14 @@ Status FakeDaemon::released(const std::string&, const std::vector<uint64_t>& ent
   return Ok{};
 }
 
-Status FakeDaemon::uses(const std::string&, const std::vector<Use>&, const Deadline&) { return Ok{}; }
+Status FakeDaemon::uses(const std::string&, const std::vector<Use>& uses, const Deadline&) {
+  auto state = state_.lock();
+  state->uses_begun += uses.size();
+  state_.notify_all();
+  state.wait({}, [](const State& now) { return !now.hold_uses; });
+  for (const auto& use : uses) state->uses.push_back(use.key);
+  return Ok{};
+}
 
 Result<Json> FakeDaemon::call(const std::string& method, const std::string& target, const Json& body, const Deadline&) {
   state_.lock()->calls.push_back(method + " " + target + " " + body.dump());

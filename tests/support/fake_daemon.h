@@ -37,6 +37,15 @@ class FakeDaemon final : public DaemonClient {
   // Called after each commit and retirement that this daemon makes.
   void on_event(std::function<void(const DaemonEvent&)> hook);
   void wait_for_commits_begun(size_t count);
+  // What events() gives next; it waits for it.
+  void say(DaemonEvent event);
+  // Reports of uses wait until this is taken back.
+  void hold_uses(bool hold);
+  // How often the daemon was asked for events, and the keys whose use it was told of, once they have come so far.
+  bool wait_for_polls(size_t count, Milliseconds limit);
+  bool wait_for_uses(size_t count, Milliseconds limit);
+  // Uses whose report was answered.
+  [[nodiscard]] std::vector<Key> uses_told();
 
   [[nodiscard]] size_t fetches();
   [[nodiscard]] std::vector<std::string> calls();
@@ -53,6 +62,7 @@ class FakeDaemon final : public DaemonClient {
   Status uses(const std::string& front, const std::vector<Use>& uses, const Deadline& until) override;
   Result<Json> call(const std::string& method, const std::string& target, const Json& body,
                     const Deadline& until) override;
+  void interrupt() override;
 
  private:
   struct Question {
@@ -65,6 +75,10 @@ class FakeDaemon final : public DaemonClient {
     std::map<Key, TreeText> remote;
     std::vector<Question> held;
     size_t fetches = 0, commits_begun = 0;
+    bool hold_uses = false, interrupted = false;
+    size_t polls = 0, uses_begun = 0;
+    std::vector<DaemonEvent> said;
+    std::vector<Key> uses;
     std::vector<std::string> calls;
     std::function<void()> on_commit;
     std::function<void(const DaemonEvent&)> on_event;

@@ -19,6 +19,8 @@ class FakeRemote final : public Remote {
  public:
   // Runs before each call with its verb ("fetch", "store"); an Error ends the call with it. May block.
   std::function<Status(const std::string& verb, RemoteCall& call)> before = [](const auto&, auto&) { return Ok{}; };
+  // Runs in a fetch when half of the bytes are delivered.
+  std::function<void()> halfway = [] {};
   StoreResult store_result = StoreResult::stored;
 
   void put(const std::string& name, const std::string& bytes) { state_.lock()->entries[name] = bytes; }
@@ -38,7 +40,10 @@ class FakeRemote final : public Remote {
     if (!bytes) return Error{Code::not_found, "miss"};
     auto sink = out.artifact(bytes->size());
     if (!sink) return std::move(sink).error();
-    return (*sink)->write(io::as_bytes(*bytes));
+    auto all = io::as_bytes(*bytes);
+    if (auto written = (*sink)->write(all.first(all.size() / 2)); !written) return written;
+    halfway();
+    return (*sink)->write(all.subspan(all.size() / 2));
   }
 
   Result<StoreResult> store(const RemoteKey& key, EntryReader& entry, RemoteCall& call) override {

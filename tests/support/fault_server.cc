@@ -3,7 +3,9 @@
 namespace hitfs::testing::faults {
 
 SocketServer::Script silent() {
-  return [](Connection& peer) { peer.wait_closed(); };
+  return [](Connection& peer) {
+    if (peer.read_head()) peer.wait_closed();
+  };
 }
 
 SocketServer::Script status(int status, const std::string& more_headers) {
@@ -27,6 +29,29 @@ SocketServer::Script body(size_t announced, size_t sent, Ending ending) {
     peer.send(std::string(sent, 'x'));
     if (ending == Ending::reset) peer.reset();
     if (ending == Ending::silence) peer.wait_closed();
+  };
+}
+
+SocketServer::Script banner(const std::string& text) {
+  return [=](Connection& peer) {
+    if (peer.send(text)) peer.wait_closed();
+  };
+}
+
+SocketServer::Script always(const std::string& body, const std::string& more_headers) {
+  return [=](Connection& peer) {
+    while (peer.read_head() && peer.answer(200, body, more_headers)) {
+    }
+  };
+}
+
+SocketServer::Script endless_body(size_t announced) {
+  return [=](Connection& peer) {
+    if (!peer.read_head()) return;
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(announced) + "\r\n\r\n");
+    std::string piece(0x10000, 'x');
+    while (peer.send(piece)) {
+    }
   };
 }
 

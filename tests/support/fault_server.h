@@ -22,6 +22,12 @@ namespace faults {
 // A 200 with Content-Length `announced` of which `sent` bytes come; then closes, or resets.
 enum class Ending { close, reset, silence };
 [[nodiscard]] SocketServer::Script body(size_t announced, size_t sent, Ending ending);
+// Says this before it is asked, as servers of other protocols do, and then nothing more.
+[[nodiscard]] SocketServer::Script banner(const std::string& text);
+// A 200 with this body to every GET: a start page, a bomb.
+[[nodiscard]] SocketServer::Script always(const std::string& body, const std::string& more_headers = "");
+// A 200 with Content-Length `announced` whose bytes come as fast as they are taken, and do not end there.
+[[nodiscard]] SocketServer::Script endless_body(size_t announced);
 // A 200 in chunks without end, as fast as they are taken.
 [[nodiscard]] SocketServer::Script endless_chunks();
 // Header lines without end.

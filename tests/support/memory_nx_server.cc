@@ -3,11 +3,11 @@
 namespace hitfs::testing {
 
 MemoryNxServer::MemoryNxServer(std::string token, std::string prefix, const std::string& certificate_file,
-                               const std::string& key_file)
+                               const std::string& key_file, uint16_t port)
     : token_(std::move(token)),
       prefix_(std::move(prefix)),
       scheme_(certificate_file.empty() ? "nx+http://" : "nx+https://"),
-      server_([this](Connection& peer) { serve(peer); }, certificate_file, key_file) {}
+      server_([this](Connection& peer) { serve(peer); }, certificate_file, key_file, port) {}
 
 void MemoryNxServer::serve(Connection& peer) {
   while (auto request = peer.read_head()) {

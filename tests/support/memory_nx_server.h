@@ -14,7 +14,7 @@ class MemoryNxServer {
  public:
   // `prefix` stands before /v1/cache/. With certificate and key it speaks TLS.
   explicit MemoryNxServer(std::string token = "", std::string prefix = "", const std::string& certificate_file = "",
-                          const std::string& key_file = "");
+                          const std::string& key_file = "", uint16_t port = 0);
 
   [[nodiscard]] std::string url() const { return scheme_ + server_.authority() + prefix_; }
   [[nodiscard]] SocketServer& server() { return server_; }

@@ -17,11 +17,12 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <set>
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
+
+#include "store/base/io.h"
 
 namespace hitfs::testing {
 namespace {
@@ -64,9 +65,11 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   ::_exit(127);
 }
 
+// Empty when it cannot be read: a process may end while we read about it (ESRCH).
 std::string read_all(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
+  constexpr size_t kMost = 16 << 20;
+  auto text = io::read_file(path, kMost);
+  return text ? *std::move(text) : std::string();
 }
 
 enum class Zombies { leave_out, include };

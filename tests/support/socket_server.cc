@@ -17,18 +17,28 @@ namespace hitfs::testing {
 
 namespace {
 
-UniqueFd listen_on_loopback(uint16_t& port) {
+// To `port`, which is set when it was 0.
+UniqueFd bind_to_loopback(uint16_t& port, bool shared) {
   UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
   socklen_t size = sizeof(address);
+  int on = 1;
+  if (shared) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   auto* raw = reinterpret_cast<sockaddr*>(&address);
-  if (!fd || ::bind(fd.get(), raw, size) < 0 || ::listen(fd.get(), 128) < 0 ||
-      ::getsockname(fd.get(), raw, &size) < 0) {
-    throw std::runtime_error("no listening socket");
+  if (!fd || ::bind(fd.get(), raw, size) < 0 || ::getsockname(fd.get(), raw, &size) < 0) {
+    throw std::runtime_error("no socket on port " + std::to_string(port));
   }
   port = ntohs(address.sin_port);
+  return fd;
+}
+
+UniqueFd listen_on_loopback(uint16_t& port) {
+  // A named port is shared with who reserved it, and with connections of the server before that linger in TIME_WAIT.
+  auto fd = bind_to_loopback(port, port != 0);
+  if (::listen(fd.get(), 128) < 0) throw std::runtime_error("no listening socket on port " + std::to_string(port));
   return fd;
 }
 
@@ -141,8 +151,11 @@ void Connection::shut_down() {
   ::shutdown(fd_.get(), SHUT_RDWR);
 }
 
-SocketServer::SocketServer(Script script, const std::string& certificate_file, const std::string& key_file)
-    : script_(std::move(script)), listening_(listen_on_loopback(port_)) {
+ReservedPort::ReservedPort() : socket_(bind_to_loopback(number_, true)) {}
+
+SocketServer::SocketServer(Script script, const std::string& certificate_file, const std::string& key_file,
+                           uint16_t port)
+    : script_(std::move(script)), port_(port), listening_(listen_on_loopback(port_)) {
   ::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes without MSG_NOSIGNAL
   if (!certificate_file.empty()) {
     tls_.reset(SSL_CTX_new(TLS_server_method()));

@@ -72,8 +72,10 @@ class Connection {
 class SocketServer {
  public:
   using Script = std::function<void(Connection&)>;
-  // With certificate and key (PEM files) it speaks TLS.
-  explicit SocketServer(Script script, const std::string& certificate_file = "", const std::string& key_file = "");
+  // With certificate and key (PEM files) it speaks TLS. Port 0 is any that is free; a port that is named may be the one
+  // of a server that has just ended.
+  explicit SocketServer(Script script, const std::string& certificate_file = "", const std::string& key_file = "",
+                        uint16_t port = 0);
   ~SocketServer();
   SocketServer(const SocketServer&) = delete;
 
@@ -97,6 +99,18 @@ class SocketServer {
   };
   Guarded<std::list<Served>> connections_;
   std::jthread acceptor_;
+};
+
+// A port on loopback that is nobody else's while this lives: a connect is refused until a SocketServer of the test
+// listens there, and again afterwards.
+class ReservedPort {
+ public:
+  ReservedPort();
+  [[nodiscard]] uint16_t number() const { return number_; }
+
+ private:
+  uint16_t number_ = 0;  // before the socket, whose making sets it
+  UniqueFd socket_;
 };
 
 // A port on loopback where nobody listens: a connect is refused.

@@ -63,6 +63,19 @@ TEST_F(FetcherTest, WhatARemoteHasIsHereAfterwards) {
   EXPECT_EQ(remote.calls("fetch"), 1);
 }
 
+TEST_F(FetcherTest, SaysHowFarAPullIs) {
+  auto& remote = parts_.add_remote("team");
+  remote.put(remote_name(kKey), "12345678");
+  std::vector<Fetcher::Progress> halfway;
+  remote.halfway = [&] { halfway = fetcher().under_way(); };
+  EXPECT_EQ(fetch(kKey).outcome, FetchOutcome::here);
+  ASSERT_EQ(halfway.size(), 1u);
+  EXPECT_EQ(halfway[0].key, kKey);
+  EXPECT_EQ(halfway[0].received_bytes, 4u);
+  EXPECT_EQ(halfway[0].total_bytes, 8u);
+  EXPECT_TRUE(fetcher().under_way().empty());
+}
+
 TEST_F(FetcherTest, NobodyHasIt) {
   auto& remote = parts_.add_remote("team");
   EXPECT_EQ(fetch(kKey).outcome, FetchOutcome::absent);
@@ -128,6 +141,23 @@ TEST_F(FetcherTest, AFailureIsNotTakenForAMiss) {
   auto counters = *parts_.sessions.end(id);
   EXPECT_EQ(counters.failed, 1u);
   EXPECT_EQ(counters.miss, 0u);
+}
+
+TEST_F(FetcherTest, AServerThatAskedForAPauseIsNotAskedAndNotBlamed) {
+  auto& busy = parts_.add_remote("busy");
+  busy.before = [](const auto&, RemoteCall& call) -> Status {
+    call.retry_after = std::chrono::hours(1);
+    return Error{Code::unavailable, "503"};
+  };
+  EXPECT_EQ(fetch(kKey).outcome, FetchOutcome::unavailable);
+  Key other{"", "flat", "2f3a"};
+  EXPECT_EQ(fetch(other).why, "busy: it asked for a pause");
+  EXPECT_EQ(busy.calls("fetch"), 1);
+  auto history = parts_.store->access_log().history(other, 10);
+  ASSERT_TRUE(history);
+  ASSERT_EQ(history->size(), 1u);
+  EXPECT_EQ(history->front().kind, AccessKind::breaker_open);
+  EXPECT_EQ(history->front().detail, "busy: it asked for a pause");
 }
 
 TEST_F(FetcherTest, DamagedBytesNeverBecomeAnEntry) {

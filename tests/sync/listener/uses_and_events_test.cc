@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "sync/listener/event_follower.h"
 #include "sync/listener/use_reporter.h"
 #include "tests/support/temp_dir.h"
@@ -52,6 +54,25 @@ TEST_F(UsesAndEventsTest, WithoutADaemonABoundedNumberIsKept) {
   uses.flush();
   EXPECT_LE(count_uses(daemon_), UseReporter::kMostKept + UseReporter::kBatch);
   EXPECT_GT(count_uses(daemon_), 0u);
+}
+
+TEST_F(UsesAndEventsTest, AFlushIncludesWhatAnotherThreadIsSending) {
+  std::promise<void> go;
+  auto gone = go.get_future().share();
+  daemon_.answer("/v1/uses", [gone](const Json&) {
+    gone.wait();
+    return json_reply(200, Json::Object{});
+  });
+  daemon_.start(paths_);
+  UseReporter uses(*client_, "endpoint");
+  uses.add(use(1));
+  auto first = std::async(std::launch::async, [&] { uses.flush(); });
+  ASSERT_TRUE(daemon_.wait_asked("/v1/uses", 1));
+  auto second = std::async(std::launch::async, [&] { uses.flush(); });
+  EXPECT_EQ(second.wait_for(Milliseconds(100)), std::future_status::timeout);
+  go.set_value();
+  second.wait();
+  EXPECT_EQ(count_uses(daemon_), 1u);
 }
 
 TEST_F(UsesAndEventsTest, AReportIsDoneBeforeTheNextQuestionForEvents) {
