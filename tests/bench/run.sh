@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Measures hitfs side by side with what people would use instead. Prints rows for RESULTS.md; changes nothing outside its
-# temporary folder, ends what it starts.
+# Measures hitfs side by side with what people would use instead: in every scenario both take turns in the same run, and
+# medians are compared. Prints the table of RESULTS.md, ratios first; changes nothing else outside its temporary folder,
+# ends what it starts.
 #
-#   tests/bench/run.sh [SCENARIO...]     SCENARIO: pass save pull pack endpoint open (default: all)
+#   tests/bench/run.sh [--write] [SCENARIO...]     SCENARIO: pass save pull pack endpoint open (default: all)
 #
-# HITFS_BENCH_RUNS (default 5) repeats each measurement and takes the median; HITFS_BENCH_FOLDER is where the scratch folder
-# is made (default: /var/tmp, which is on a disk); HITFS_BENCH_BUILD names the build (default: build, a release build).
+# --write also puts the table into tests/bench/RESULTS.md, once everything was measured. HITFS_BENCH_RUNS (default 5)
+# repeats each measurement; HITFS_BENCH_FOLDER is where the scratch folder is made (default: /var/tmp, which is on a
+# disk); HITFS_BENCH_BUILD names the build (default: build, a release build); HITFS_BENCH_FILES (6400) and
+# HITFS_BENCH_ENTRIES (100000) change the sizes. Needs nginx, curl and sqlite3; as root it also measures a cold disk.
 set -euo pipefail
 here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 source "$here/lib.sh"
@@ -13,6 +16,7 @@ build=$(realpath "${HITFS_BENCH_BUILD:-$here/../../build}")
 hitfs=$build/hitfs
 runs=${HITFS_BENCH_RUNS:-5}
 files=${HITFS_BENCH_FILES:-6400}
+entries=${HITFS_BENCH_ENTRIES:-100000}
 
 work=$(mktemp -d "${HITFS_BENCH_FOLDER:-/var/tmp}/hitfs-bench-XXXXXX")
 pids=()
@@ -53,17 +57,15 @@ unmount_at() { "$hitfs" unmount "$1" --store "$2" >/dev/null; }
 # Returns when what was renamed into the mount is an entry.
 settle() { sync "$1"; }
 
-# Requests that the mount of a store has answered so far, of the kinds named (default: all).
+# Requests that the mount of a store has answered so far. Forgets are none: nothing waits for them, and when they come is
+# the kernel's business.
 requests_of() {
-  local store=$1
-  shift
-  "$hitfs" status --json --store "$store" >"$work/status.json"
-  local kinds
-  kinds=$(printf "'%s'," "$@")
-  sqlite3 :memory: "select coalesce(sum(value), 0) from json_each(json_extract(readfile('$work/status.json'), '\$.supervisor.mounts[0].device.requests'))
-    where $# = 0 or key in (${kinds%,})"
+  "$hitfs" status --json --store "$1" >"$work/status.json"
+  sqlite3 :memory: "select coalesce(sum(value), 0)
+    from json_each(json_extract(readfile('$work/status.json'), '\$.supervisor.mounts[0].device.requests'))
+    where key not in ('FORGET', 'BATCH_FORGET')"
 }
-per_file() { awk -v n="$1" -v f="$files" 'BEGIN { printf "%.3f", n / f }'; }
+per_file() { awk -v n="$1" -v f="$files" 'BEGIN { printf "%.2f requests per file", n / f }'; }
 
 the_tree() {
   [[ -d "$work/tree" ]] || tree_of "$files" 30720 "$work/tree"
@@ -72,7 +74,7 @@ the_tree() {
 save_into() { cp -r "$work/tree" "$1/.saving" && mv "$1/.saving" "$1/$2"; }
 
 scenario_save() {
-  local i plain=() mounted=() requests=0 before
+  local i plain=() mounted=() requests=0 before p m
   the_tree
   read_all "$work/tree"
   mount_at "$work/save" "$work/save-store"
@@ -89,20 +91,24 @@ scenario_save() {
     requests=$(($(requests_of "$work/save-store") - before))
   done
   unmount_at "$work/save" "$work/save-store"
-  local p m
-  p=$(printf '%s\n' "${plain[@]}" | median) m=$(printf '%s\n' "${mounted[@]}" | median)
-  row "save $files files of 30 KB through the mount" "$(ms "$m")" "cp -r: $(ms "$p")" \
-    "$(ratio "$m" "$p") x; $(per_file "$requests") requests per file"
+  p=$(median_of "${plain[@]}") m=$(median_of "${mounted[@]}")
+  row "save $files files of 30 KB through the mount" "$(ratio "$m" "$p") x; $(per_file "$requests")" "$(ms "$m")" \
+    "\`cp -r\` to the same disk: $(ms "$p")" save "<= 3 x; 4"
+}
+
+# Makes an entry of the tree in a store and ends the mount.
+entry_in() {
+  mount_at "$work/pass" "$1"
+  save_into "$work/pass" "$2"
+  settle "$work/pass"
+  unmount_at "$work/pass" "$1"
 }
 
 scenario_pass() {
-  local store=$work/pass-store name first=() warm=() plain=() before requests_first requests_warm i f w p cold
+  local store=$work/pass-store name first=() warm=() plain=() before requests_first requests_warm i f w p
   the_tree
   name=$(name_of pass)
-  mount_at "$work/pass" "$store"
-  save_into "$work/pass" "$name"
-  settle "$work/pass"
-  unmount_at "$work/pass" "$store"
+  entry_in "$store" "$name"
   for ((i = 0; i < runs; i++)); do
     # A new mount: the kernel knows nothing of it; the disk is warm on both sides.
     mount_at "$work/pass" "$store"
@@ -119,61 +125,28 @@ scenario_pass() {
     plain+=("$elapsed")
     unmount_at "$work/pass" "$store"
   done
-  f=$(printf '%s\n' "${first[@]}" | median) w=$(printf '%s\n' "${warm[@]}" | median) p=$(printf '%s\n' "${plain[@]}" | median)
-  row "warm pass: find \\| xargs cat, $files files" "$(ms "$w")" "plain directory: $(ms "$p")" \
-    "$(ratio "$w" "$p") x; $(per_file "$requests_warm") requests per file"
-  row "first pass, new mount, disk warm" "$(ms "$f")" "plain directory, warm: $(ms "$p")" \
-    "$(ratio "$f" "$p") x; $(per_file "$requests_first") requests per file"
-  can_drop_caches || return 0
-  drop_caches
-  timed read_all "$work/tree"
-  cold=$elapsed
-  mount_at "$work/pass" "$store"
-  drop_caches
-  timed read_all "$work/pass/$name"
-  row "first pass, disk cold (once)" "$(ms "$elapsed")" "plain directory, cold: $(ms "$cold")" "$(ratio "$elapsed" "$cold") x"
-  unmount_at "$work/pass" "$store"
+  f=$(median_of "${first[@]}") w=$(median_of "${warm[@]}") p=$(median_of "${plain[@]}")
+  row "warm pass: \`find \\| xargs cat\`, $files files" "$(ratio "$w" "$p") x; $(per_file "$requests_warm")" "$(ms "$w")" \
+    "plain directory: $(ms "$p")" pass "<= 1.15 x; 0"
+  row "first pass: new mount, disk warm" "$(ratio "$f" "$p") x; $(per_file "$requests_first")" "$(ms "$f")" \
+    "plain directory, warm: $(ms "$p")" pass "1 per file, 2 per directory"
+  ! can_drop_caches || cold_passes "$store" "$name"
 }
 
-# Sets $url and $token of a new team server.
-start_server() {
-  local port=$((20000 + RANDOM % 30000))
-  mkdir -p "$work/server"
-  token=$("$hitfs" token add --tokens "$work/server/tokens.json" --name bench --rights read,write 2>/dev/null)
-  "$hitfs" serve --listen "127.0.0.1:$port" --tokens "$work/server/tokens.json" --store "$work/server/store" >"$work/server/log" 2>&1 &
-  pids+=($!)
-  wait_for_port "$port" || { cat "$work/server/log" >&2; die "hitfs serve does not listen"; }
-  url=http://127.0.0.1:$port
-}
-wait_for_port() {
-  local _
-  for _ in {1..100}; do
-    ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null || return 0
-    sleep 0.1
+cold_passes() {
+  local store=$1 name=$2 cold=() plain=() i c p
+  for ((i = 0; i < runs; i++)); do
+    drop_caches
+    timed read_all "$work/tree"
+    plain+=("$elapsed")
+    mount_at "$work/pass" "$store"
+    drop_caches
+    timed read_all "$work/pass/$name"
+    cold+=("$elapsed")
+    unmount_at "$work/pass" "$store"
   done
-  return 1
-}
-
-# nginx with the files of $work/www, as its users would set it up. Sets $nginx_url.
-start_nginx() {
-  local port=$((20000 + RANDOM % 30000)) nginx
-  nginx=$(PATH=$PATH:/usr/sbin command -v nginx) || die "missing tool: nginx (apt-get install nginx-light)"
-  mkdir -p "$work/nginx" "$work/www"
-  chmod 755 "$work" "$work/www"
-  cat >"$work/nginx/nginx.conf" <<CONF
-daemon off; pid $work/nginx/pid; error_log $work/nginx/error.log; worker_processes 2;
-events { worker_connections 1024; }
-http {
-  access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000;
-  client_body_temp_path $work/nginx; proxy_temp_path $work/nginx; fastcgi_temp_path $work/nginx;
-  uwsgi_temp_path $work/nginx; scgi_temp_path $work/nginx;
-  server { listen 127.0.0.1:$port backlog=1024; root $work/www; }
-}
-CONF
-  "$nginx" -c "$work/nginx/nginx.conf" -e "$work/nginx/error.log" &
-  pids+=($!)
-  wait_for_port "$port" || { cat "$work/nginx/error.log" >&2; die "nginx does not listen"; }
-  nginx_url=http://127.0.0.1:$port
+  c=$(median_of "${cold[@]}") p=$(median_of "${plain[@]}")
+  row "first pass: disk cold" "$(ratio "$c" "$p") x" "$(ms "$c")" "plain directory, cold: $(ms "$p")" pass "<= 1 x"
 }
 
 appear() {
@@ -186,7 +159,7 @@ appear() {
 untar_from() { curl -sSf "$1" | tar xz -C "$2"; }
 
 scenario_pull() {
-  local i pulled=() untarred=() name p u
+  local i pulled=() untarred=() both=() both_plain=() name p u b c store
   the_tree
   start_server
   start_nginx
@@ -199,34 +172,50 @@ scenario_pull() {
   "$hitfs" flush --store "$work/pull-a-store" --flush-ci 300s >"$work/log" 2>&1 || { cat "$work/log" >&2; die "flush"; }
   unmount_at "$work/pull-a" "$work/pull-a-store"
   for ((i = 0; i < runs; i++)); do
-    mount_at "$work/pull-b" "$work/pull-b-store-$i" --remote "nx+$url"
+    store=$work/pull-b-store-$i
+    mount_at "$work/pull-b" "$store" --remote "nx+$url"
     timed appear "$work/pull-b/$name"
     pulled+=("$elapsed")
-    unmount_at "$work/pull-b" "$work/pull-b-store-$i"
-    rm -rf "$work/pull-b-store-$i"
+    timed read_all "$work/pull-b/$name"
+    both+=($((pulled[i] + elapsed)))
+    unmount_at "$work/pull-b" "$store"
+    rm -rf "$store"
     mkdir "$work/untarred"
     timed untar_from "$nginx_url/tree.tar.gz" "$work/untarred"
     untarred+=("$elapsed")
+    timed read_all "$work/untarred"
+    both_plain+=($((untarred[i] + elapsed)))
     rm -rf "$work/untarred"
   done
   unset HITFS_TOKEN
-  p=$(printf '%s\n' "${pulled[@]}" | median) u=$(printf '%s\n' "${untarred[@]}" | median)
-  row "pull: on a server -> readable tree, $files files of 30 KB" "$(ms "$p")" "curl \\| tar xz: $(ms "$u")" "$(ratio "$u" "$p") times as fast"
+  p=$(median_of "${pulled[@]}") u=$(median_of "${untarred[@]}") b=$(median_of "${both[@]}") c=$(median_of "${both_plain[@]}")
+  row "pull: on a server -> readable tree, $files files of 30 KB" "$(ratio "$u" "$p") times as fast" "$(ms "$p")" \
+    "\`curl \\| tar xz\` from nginx: $(ms "$u")" pull ">= 4"
+  row "pull, then the first read of all of it" "$(ratio "$c" "$b") times as fast" "$(ms "$b")" \
+    "\`curl \\| tar xz\`, then the same: $(ms "$c")" pull ""
+}
+
+# benchmark NAME [STORE|TREE VARIABLE=VALUE]: the time that bench_store measures, in its unit.
+benchmark() {
+  local name=$1
+  shift
+  env "$@" "$build/bench_store" --benchmark_filter="^$name\$" --benchmark_format=csv 2>"$work/log" >"$work/benchmark.csv" ||
+    { cat "$work/log" >&2; die "bench_store"; }
+  # name,iterations,real_time,cpu_time,time_unit
+  awk -F, -v name="\"$name\"" '$1 == name { printf "%.3f", $3 }' "$work/benchmark.csv"
 }
 
 scenario_pack() {
   local i packed=() tarred=() p t
   the_tree
   for ((i = 0; i < runs; i++)); do
-    HITFS_BENCH_TREE=$work/tree "$build/bench_store" --benchmark_filter=BM_Pack --benchmark_format=csv 2>"$work/log" >"$work/pack.csv" ||
-      { cat "$work/log" >&2; die "bench_store"; }
-    # name,iterations,real_time,cpu_time,time_unit (milliseconds)
-    packed+=("$(awk -F, '/^"BM_Pack/ { printf "%d", $3 * 1000 }' "$work/pack.csv")")
+    packed+=("$(in_us "$(benchmark BM_Pack HITFS_BENCH_TREE="$work/tree")")")
     timed tar czf "$work/packed.tar.gz" -C "$work/tree" .
     tarred+=("$elapsed")
   done
-  p=$(printf '%s\n' "${packed[@]}" | median) t=$(printf '%s\n' "${tarred[@]}" | median)
-  row "pack an entry of the store for a push, $files files of 30 KB" "$(ms "$p")" "tar cz: $(ms "$t")" "$(ratio "$t" "$p") times as fast"
+  p=$(median_of "${packed[@]}") t=$(median_of "${tarred[@]}")
+  row "pack an entry for a push, $files files of 30 KB" "$(ratio "$t" "$p") times as fast" "$(ms "$p")" \
+    "\`tar cz\`: $(ms "$t")" pack ">= 5"
 }
 
 # An Nx artifact of about $1 bytes that does not compress.
@@ -245,7 +234,7 @@ fetch_many() {
 }
 
 scenario_endpoint() {
-  local size count connections address h n hits=() files_served=()
+  local i size count connections address h n hits=() files_served=()
   start_nginx
   stores+=("$work/endpoint-store")
   "$hitfs" start --store "$work/endpoint-store" >"$work/environment" 2>"$work/log" || { cat "$work/log" >&2; die "hitfs start"; }
@@ -263,40 +252,65 @@ scenario_endpoint() {
       timed fetch_many "$nginx_url/$size" "$count" "$connections"
       files_served+=("$elapsed")
     done
-    h=$(printf '%s\n' "${hits[@]}" | median) n=$(printf '%s\n' "${files_served[@]}" | median)
-    row "endpoint: $count GETs of $(numfmt --to=iec "$size")B, $connections at once" "$(ms "$h")" "nginx: $(ms "$n")" "$(ratio "$n" "$h") x nginx's rate"
+    h=$(median_of "${hits[@]}") n=$(median_of "${files_served[@]}")
+    row "endpoint: $count GETs of $(numfmt --to=si "$size")B, $connections at once" "$(ratio "$n" "$h") x its rate" "$(ms "$h")" \
+      "nginx: $(ms "$n")" endpoint ">= 0.8 x"
   done <<<"10000 5000 32
 1000000 1000 32
 50000000 20 4"
-  "$hitfs" stop --store "$work/endpoint-store" >/dev/null
+  "$hitfs" stop --store "$work/endpoint-store" >/dev/null 2>&1
+}
+
+# Starts and stops hitfs on a store: sets $elapsed, and $memory to what the daemon needs then (KiB).
+start_once() {
+  timed "$hitfs" start --store "$1"
+  "$hitfs" status --json --store "$1" >"$work/status.json"
+  memory=$(awk '/^VmRSS/ { print $2 }' "/proc/$(sqlite3 :memory: "select json_extract(readfile('$work/status.json'), '\$.pid')")/status")
+  "$hitfs" stop --store "$1" >/dev/null 2>&1
 }
 
 scenario_open() {
-  local entries=${HITFS_BENCH_ENTRIES:-100000} store=$work/open-store i opened=() daemon rss
-  "$build/bench_store" --fill="$store" --entries="$entries" >"$work/log" 2>&1 || { cat "$work/log" >&2; die "fill"; }
-  stores+=("$store")
+  local store=$work/open-store few=$work/few-store i many_times=() few_times=() many_memory=() few_memory=() memory m f
+  local many_opened=() few_opened=() many_found=() few_found=()
+  fill_store "$store" "$entries"
+  fill_store "$few" 1000
   for ((i = 0; i < runs; i++)); do
-    timed "$hitfs" start --store "$store"
-    opened+=("$elapsed")
-    "$hitfs" status --json --store "$store" >"$work/status.json"
-    daemon=$(sqlite3 :memory: "select json_extract(readfile('$work/status.json'), '\$.pid')")
-    rss=$(awk '/^VmRSS/ { printf "%.1f MB", $2 / 1024 }' "/proc/$daemon/status")
-    "$hitfs" stop --store "$store" >/dev/null
+    start_once "$store"
+    many_times+=("$elapsed") many_memory+=("$memory")
+    start_once "$few"
+    few_times+=("$elapsed") few_memory+=("$memory")
+    many_opened+=("$(in_us "$(benchmark BM_OpenStore HITFS_BENCH_STORE="$store")")")
+    few_opened+=("$(in_us "$(benchmark BM_OpenStore HITFS_BENCH_STORE="$few")")")
+    many_found+=("$(benchmark BM_FindEntry HITFS_BENCH_STORE="$store")")
+    few_found+=("$(benchmark BM_FindEntry HITFS_BENCH_STORE="$few")")
   done
-  row "hitfs start until ready, $entries entries" "$(ms "$(printf '%s\n' "${opened[@]}" | median)")" "" "daemon: $rss of memory"
-  HITFS_BENCH_STORE=$store "$build/bench_store" --benchmark_filter='BM_(OpenStore|FindEntry)' --benchmark_format=csv 2>"$work/log" >"$work/open.csv" ||
-    { cat "$work/log" >&2; die "bench_store"; }
-  row "opening the store alone, $entries entries" "$(awk -F, '/^"BM_OpenStore/ { printf "%.2f %s", $3, $5 }' "$work/open.csv")" "" ""
-  row "finding an entry, $entries entries" "$(awk -F, '/^"BM_FindEntry/ { printf "%.2f %s", $3, $5 }' "$work/open.csv")" "" ""
+  m=$(median_of "${many_times[@]}") f=$(median_of "${few_times[@]}")
+  row "\`hitfs start\` until ready, $entries entries" "$(ratio "$m" "$f") x" "$(ms "$m")" "1,000 entries: $(ms "$f")" open "< 100 ms"
+  m=$(median_of "${many_memory[@]}") f=$(median_of "${few_memory[@]}")
+  row "memory of that daemon" "$(ratio "$m" "$f") x" "$(mib "$m")" "1,000 entries: $(mib "$f")" open "< 64 MB"
+  m=$(median_of "${many_opened[@]}") f=$(median_of "${few_opened[@]}")
+  row "opening the store alone, $entries entries" "$(ratio "$m" "$f") x" "$(ms "$m")" "1,000 entries: $(ms "$f")" open ""
+  m=$(median_of "${many_found[@]}") f=$(median_of "${few_found[@]}")
+  row "finding one entry among $entries" "$(ratio "$m" "$f") x" "$m us" "among 1,000: $f us" open ""
+}
+fill_store() {
+  stores+=("$1")
+  "$build/bench_store" --fill="$1" --entries="$2" >"$work/log" 2>&1 || { cat "$work/log" >&2; die "fill"; }
 }
 
-[[ -x "$hitfs" ]] || die "$hitfs is missing: scripts/build.sh"
+measure() {
+  local scenario
+  printf '%s, %s, release build, %s cores, Linux %s, %s, median of %s runs.\n\n' "$(date -u +%F)" \
+    "$("$hitfs" --version | head -n 1)" "$(nproc)" "$(uname -r)" "$(df --output=fstype "$work" | tail -n 1)" "$runs" | tee "$work/table"
+  row what ratio hitfs "compared with" scenario aim
+  row --- --- --- --- --- ---
+  for scenario in "$@"; do "scenario_$scenario"; done
+}
+
+write=
+[[ "${1:-}" != --write ]] || { write=yes; shift; }
+[[ -x "$hitfs" && -x "$build/bench_store" ]] || die "$hitfs or bench_store is missing: scripts/build.sh"
 [[ $# -gt 0 ]] || set -- pass save pull pack endpoint open
-echo "$(nproc) cores, $(uname -r), $(df --output=fstype "$work" | tail -n 1), $("$hitfs" --version | head -n 1), median of $runs runs"
-echo
-row what hitfs "compared with" ratio
-row --- --- --- ---
-for scenario in "$@"; do
-  declare -F "scenario_$scenario" >/dev/null || die "unknown scenario '$scenario'"
-  "scenario_$scenario"
-done
+for scenario in "$@"; do declare -F "scenario_$scenario" >/dev/null || die "unknown scenario '$scenario'"; done
+measure "$@"
+[[ -z "$write" ]] || replace_figures "$work/table" "$here/RESULTS.md"
