@@ -121,7 +121,7 @@ TEST(MountCommitTest, AReadMeetsAFileThatTheDaemonHasJustTaken) {
   number = mount.write_file(kRootNumber, "tmp", "moved away");
   std::promise<void> go_on;
   auto gate = go_on.get_future().share();
-  mount.daemon.on_commit([&] { gate.wait(); });
+  mount.daemon.on_commit([gate] { gate.wait(); });
   std::optional<Answer<std::string>> read;
   Answer<AttributesReply> attributes = FsError::io;
   ASSERT_TRUE(mount.rename(kRootNumber, "tmp", kRootNumber, "00bd"));
@@ -141,7 +141,7 @@ TEST(MountCommitTest, AWriteWaitsForBytesThatTheDaemonIsTaking) {
   Number number = mount.write_file(kRootNumber, "tmp", "moved away");
   std::promise<void> go_on;
   auto gate = go_on.get_future().share();
-  mount.daemon.on_commit([&] { gate.wait(); });
+  mount.daemon.on_commit([gate] { gate.wait(); });
   ASSERT_TRUE(mount.rename(kRootNumber, "tmp", kRootNumber, "00bd"));
   while (std::filesystem::exists(mount.staging() / std::to_string(number))) std::this_thread::yield();
   auto data_files = [&] {
