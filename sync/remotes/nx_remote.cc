@@ -120,7 +120,7 @@ Status NxRemote::remove(const RemoteKey& key, RemoteCall& call) {
   auto doing = "DELETE " + ask->url.text();
   if (answer->status == 404 || answer->status == 405 || answer->status == 501) {
     return Error{Code::invalid_argument,
-                 doing + ": this server cannot remove entries (hitfs serve can); remove it there"};
+                 doing + ": this server cannot remove entries; remove it there"};
   }
   return in_context(doing, refusal(*answer, call));
 }
