@@ -305,12 +305,30 @@ TEST_P(ProgramsTest, AFileLargerThanOneRequestIsWhole) {
   EXPECT_GE(mount.counts().of("WRITE"), 8u);
 }
 
+// Requests that somebody waited for: nobody waits for a forget.
+uint64_t questions(TestMount& mount) {
+  auto counts = mount.counts();
+  return counts.total - counts.of("FORGET") - counts.of("BATCH_FORGET");
+}
+
+// The kernel gives up some of what it knows whenever its memory is wanted elsewhere; one of a few passes finds it
+// whole.
+uint64_t fewest_in_warm_passes(TestMount& mount, const stdfs::path& tree) {
+  uint64_t fewest = UINT64_MAX;
+  for (int pass = 0; pass < 10 && fewest > 0; ++pass) {
+    auto before = questions(mount);
+    read_tree(tree);
+    fewest = std::min(fewest, questions(mount) - before);
+  }
+  return fewest;
+}
+
 // The counts that fs/README.md promises.
 TEST_P(ProgramsTest, SavingAFileTakesFourRequests) {
   auto& mount = *mount_;
   stdfs::create_directory(mount / "saved");
   ASSERT_TRUE(write_all(mount / "saved/first", "x"));  // the questions that are asked once per connection
-  auto before = mount.counts().total;
+  auto before = questions(mount);
   const int files = 50;
   auto text = pattern(30'000, 5);
   for (int i = 0; i < files; ++i) {
@@ -318,8 +336,8 @@ TEST_P(ProgramsTest, SavingAFileTakesFourRequests) {
         ::open((mount / ("saved/" + std::to_string(i))).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
     ASSERT_EQ(::write(file.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
   }
-  auto used = mount.counts().total - before;
-  EXPECT_LE(used, 4u * files);
+  auto used = questions(mount) - before;
+  EXPECT_LE(used, 4u * files) << described(mount.counts());
   RecordProperty("requests_per_saved_file_x100", static_cast<int>(used * 100 / files));
 }
 
@@ -333,9 +351,9 @@ TEST_F(EdgeTest, FirstPassTakesOneRequestPerFileAndTwoPerDirectoryAndAWarmOneNon
     return TestMount::disk_worker()(mount, fuse_fd, slots_fd, ready_fd);
   });
   ASSERT_EQ(fresh.failure(), "");
-  auto start = fresh.counts().total;
+  auto start = questions(fresh);
   auto requests = [&] {
-    auto now = fresh.counts().total;
+    auto now = questions(fresh);
     return now - std::exchange(start, now);
   };
   size_t bytes = read_tree(fresh / "tree");
@@ -345,8 +363,7 @@ TEST_F(EdgeTest, FirstPassTakesOneRequestPerFileAndTwoPerDirectoryAndAWarmOneNon
   // Reading made the access times stale, so the first stat() of each directory asks once more.
   EXPECT_EQ(read_tree(fresh / "tree"), bytes);
   EXPECT_LE(requests(), static_cast<uint64_t>(directories + 2));
-  EXPECT_EQ(read_tree(fresh / "tree"), bytes);
-  EXPECT_EQ(requests(), 0u);
+  EXPECT_EQ(fewest_in_warm_passes(fresh, fresh / "tree"), 0u) << described(fresh.counts());
   for (const auto& [operation, times] : fresh.counts().by_operation) {
     RecordProperty(operation, static_cast<int>(times));
   }
@@ -366,9 +383,9 @@ TEST_P(ProgramsTest, ACommittedEntryIsReadWithFewRequestsAndThenWithNone) {
   daemon_->end(SIGTERM);                  // its events make the kernel forget names, and ask for them again
   TestMount fresh(real_worker(work_ / "store"));
   ASSERT_EQ(fresh.failure(), "");
-  auto start = fresh.counts().total;
+  auto start = questions(fresh);
   auto requests = [&] {
-    auto now = fresh.counts().total;
+    auto now = questions(fresh);
     return now - std::exchange(start, now);
   };
   auto entry = fresh / "0123456789abcdef";
@@ -377,8 +394,7 @@ TEST_P(ProgramsTest, ACommittedEntryIsReadWithFewRequestsAndThenWithNone) {
   EXPECT_LE(requests(), static_cast<uint64_t>(files + 2 * (directories + 1)) + kOnce) << described(fresh.counts());
   read_tree(entry);
   EXPECT_LE(requests(), static_cast<uint64_t>(directories + 2));
-  read_tree(entry);
-  EXPECT_LE(requests(), 1u) << "the root's attributes are believed for a second at most";
+  EXPECT_EQ(fewest_in_warm_passes(fresh, entry), 0u) << described(fresh.counts());
   for (const auto& [operation, times] : fresh.counts().by_operation) RecordProperty(operation, static_cast<int>(times));
 }
 
