@@ -1,24 +1,13 @@
 #include "tests/support/machine.h"
 
 #include <fstream>
-#include <functional>
-#include <thread>
+
+#include "tests/support/eventually.h"
 
 namespace hitfs::testing {
 namespace {
 
 constexpr Milliseconds kLimit{240000};
-constexpr Milliseconds kPause{20};
-
-// States of other processes that send no event: asked for again and again, up to the limit.
-bool eventually(const std::function<bool()>& holds) {
-  const auto until = Deadline::after(kLimit);
-  while (!holds()) {
-    if (until.passed()) return false;
-    std::this_thread::sleep_for(kPause);
-  }
-  return true;
-}
 
 }  // namespace
 
@@ -47,14 +36,16 @@ Json Machine::status() const {
 }
 
 bool Machine::holds(int64_t entries) const {
-  return eventually([&] {
-    const Json now = status();
-    return now["store"]["entries"].integer_or(-1) >= entries;
-  });
+  return eventually(
+      [&] {
+        const Json now = status();
+        return now["store"]["entries"].integer_or(-1) >= entries;
+      },
+      kLimit);
 }
 
 bool Machine::appears(const std::string& name) const {
-  return eventually([&] { return std::filesystem::exists(root_ / name); });
+  return eventually([&] { return std::filesystem::exists(root_ / name); }, kLimit);
 }
 
 uint64_t memory_of(pid_t process, const std::string& what) {

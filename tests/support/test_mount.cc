@@ -188,13 +188,4 @@ void TestProcess::signal(int number) const {
   if (pid_ > 0) ::kill(pid_, number);
 }
 
-bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds limit) {
-  auto until = std::chrono::steady_clock::now() + limit;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() > until) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
-}
-
 }  // namespace hitfs::testing

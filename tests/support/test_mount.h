@@ -11,6 +11,7 @@
 #include "fs/mounting/mount.h"
 #include "fs/slots/request_counters.h"
 #include "fs/slots/slots.h"
+#include "tests/support/eventually.h"
 #include "tests/support/temp_dir.h"
 
 namespace hitfs::testing {
@@ -92,9 +93,5 @@ class TestProcess {
   pid_t pid_ = -1;
   int pidfd_ = -1;
 };
-
-// Waits until `holds`, looking again every few milliseconds; false after `limit`. For states of the kernel and of other
-// processes that send no event.
-bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds limit = std::chrono::seconds(20));
 
 }  // namespace hitfs::testing
