@@ -153,10 +153,8 @@ void Planner::object_store(const NxCachePackage& package, const char* name) {
   auto place = package.place.empty() ? "" : " (" + package.place + ")";
   file("");
   file(fmt::format("# nx.json: {}{}. This build of hitfs has no {} remote yet.", package.key, place, name));
-  file(
-      "# What works today: a server of Nx's own protocol, `hitfs serve` being one (nx+https://HOST), or a drive that "
-      "all");
-  file("# machines mount (file:///PATH).");
+  file("# What works today: a server of Nx's own protocol, as `hitfs serve` is one (nx+https://HOST), or a drive that");
+  file("# all machines mount (file:///PATH).");
   note(fmt::format(
       "{}{}: this build of hitfs has no {} remote yet. Today: nx+https://HOST (`hitfs serve`, or any server "
       "of Nx's protocol) or file:///PATH, in {} or HITFS_REMOTE.",
@@ -171,8 +169,7 @@ void Planner::packages() {
     if (!package.secrets.empty()) {
       std::string names;
       for (const auto& name : package.secrets) names += (names.empty() ? "" : ", ") + name;
-      file(
-          fmt::format("# Not copied from nx.json: {} (secrets, which everybody who reads the repository has).", names));
+      file(fmt::format("# Not copied from nx.json: {} (secrets; whoever reads the repository has them).", names));
       note(fmt::format("nx.json holds secrets, which were not copied: {} of {}. A cache of hitfs needs none of them.",
                        names, package.key));
     }
@@ -193,12 +190,9 @@ void Planner::shared_folder() {
   file("");
   if (absolute) file(fmt::format("# nx.json: cacheDirectory is {}.", folder));
   if (from_variable) file("# NX_CACHE_DIRECTORY names a folder of this machine.");
-  file(
-      "# hitfs does not use a directory that nx writes. If it is on a drive that all machines mount, another folder of "
-      "that");
-  file(
-      "# drive works as a remote: file:///PATH. A workspace must not name a folder of a machine, so it stands "
-      "elsewhere.");
+  file("# hitfs does not use a directory that nx writes. If it is on a drive that all machines mount, another folder");
+  file("# of that drive works as a remote: file:///PATH. A workspace must not name a folder of a machine: name it in");
+  file("# ~/.config/hitfs/config.toml or HITFS_REMOTE.");
   note(
       fmt::format("For a drive that all machines mount: remote = \"file:///PATH\" in {}, with a folder of its own, not "
                   "nx's cache directory.",
@@ -209,12 +203,8 @@ void Planner::runners() {
   if (facts_.json.runners.empty()) return;
   file("");
   for (const auto& runner : facts_.json.runners) file(fmt::format("# nx.json: tasksRunnerOptions has {}.", runner));
-  file(
-      "# Custom task runners keep caches of their own: nx up to 20 uses them instead of the endpoint, nx from 21 on "
-      "ignores");
-  file(
-      "# them. Nothing is taken over from such a cache, the first build starts cold. Hooks become preTasksExecution "
-      "and");
+  file("# Nx 20 uses a custom task runner's cache with its legacy cache only; nx from 21 on ignores such runners.");
+  file("# Nothing is taken over from such a cache: the first build starts cold. Hooks become preTasksExecution and");
   file("# postTasksExecution of a plugin (nx 20.4).");
   note("nx.json has a custom task runner: see \"Coming from something else\" in cli/NX.md.");
 }

@@ -126,6 +126,7 @@ NxJson Reader::read(const Json& json) {
   result_.cloud =
       result_.cloud || !json["nxCloudAccessToken"].text_or("").empty() || !json["nxCloudId"].text_or("").empty();
   result_.never_cloud = json["neverConnectToCloud"].bool_or(false);
+  result_.legacy_cache = json["useLegacyCache"].bool_or(false);
   result_.extends = !json["extends"].is_null();
   return std::move(result_);
 }

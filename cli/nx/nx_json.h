@@ -32,6 +32,7 @@ struct NxJson {
   std::vector<NxCachePackage> packages;  // in the order in which nx asks them
   std::string cache_directory;           // as written
   std::vector<std::string> runners;      // custom task runners: packages or paths
+  bool legacy_cache = false;             // useLegacyCache: the cache on files of nx 20
   bool cloud = false;                    // connected to Nx Cloud
   bool never_cloud = false;              // neverConnectToCloud
   bool extends = false;                  // there is a preset below it, which is not read

@@ -30,6 +30,19 @@ bool uses_cloud(const NxSituation& at) {
          !variable(at.environment, "NX_CLOUD_AUTH_TOKEN").empty();
 }
 
+// Of nx 20; 21 has none any more.
+bool uses_legacy_cache(const NxSituation& at) {
+  bool asked_for =
+      at.json.legacy_cache || is_true(at, "NX_DISABLE_DB") || variable(at.environment, "NX_DB_CACHE") == "false";
+  return asked_for && at.major == 20;
+}
+
+// A custom task runner of nx 20 may do anything; most hand the tasks on to nx's own, which then uses the endpoint.
+std::string unless_a_runner_keeps_it(const NxSituation& at) {
+  if (at.major != 20 || at.json.runners.empty()) return "";
+  return ", if " + at.json.runners.front() + " (tasksRunnerOptions) leaves caching to nx";
+}
+
 bool has_key(const NxSituation& at) {
   return at.key_file || !variable(at.environment, "NX_KEY").empty() ||
          !variable(at.environment, "NX_POWERPACK_LICENSE").empty();
@@ -83,9 +96,8 @@ NxStanding nx_standing(const NxSituation& at) {
        {"NX_SKIP_NX_CACHE", "NX_DISABLE_NX_CACHE", "NX_SKIP_REMOTE_CACHE", "NX_DISABLE_REMOTE_CACHE"}) {
     if (is_true(at, name)) return {NxWay::other, "nx uses no remote cache: " + std::string(name) + " is set"};
   }
-  if (!at.json.runners.empty() && at.major > 0 && at.major <= 20) {
-    return {NxWay::other, "nx runs tasks with " + at.json.runners.front() + " (nx.json, tasksRunnerOptions), which " +
-                              "has a cache of its own; without it nx uses the endpoint"};
+  if (uses_legacy_cache(at)) {
+    return {NxWay::other, "nx 20 uses its legacy cache (useLegacyCache), which knows no endpoint; without it nx does"};
   }
   if (uses_cloud(at)) return {NxWay::other, "nx uses Nx Cloud; with NX_NO_CLOUD=true it uses the endpoint"};
   if (auto s3 = store_package(at, "s3", "s3-cache"); !s3.empty()) return asks_first(s3);
@@ -94,8 +106,9 @@ NxStanding nx_standing(const NxSituation& at) {
   for (auto [key, kind] : {std::pair("gcs", "gcs-cache"), std::pair("azure", "azure-cache")}) {
     if (auto package = store_package(at, key, kind); !package.empty()) return asks_first(package);
   }
-  if (at.mounted) return {NxWay::endpoint, std::string(kEndpoint) + ", not the mount: " + why};
-  return {NxWay::endpoint, std::string(kEndpoint) + ": no directory is mounted for it"};
+  auto unless = unless_a_runner_keeps_it(at);
+  if (at.mounted) return {NxWay::endpoint, kEndpoint + unless + ", not the mount: " + why};
+  return {NxWay::endpoint, kEndpoint + unless + ": no directory is mounted for it"};
 }
 
 }  // namespace hitfs

@@ -38,6 +38,7 @@ std::string described(const NxJson& json) {
   for (const auto& runner : json.runners) text += "runner " + runner + "; ";
   if (json.cloud) text += "cloud; ";
   if (json.never_cloud) text += "never cloud; ";
+  if (json.legacy_cache) text += "legacy; ";
   if (json.extends) text += "extends; ";
   for (const auto& remark : json.remarks) text += "? " + remark + "; ";
   return text;
@@ -80,6 +81,7 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"CloudRunner", R"({"tasksRunnerOptions": {"default": {"runner": "nx-cloud"}}})", "cloud; "},
         Row{"CloudId", R"({"nxCloudId": "123"})", "cloud; "},
         Row{"CloudToken", R"({"nxCloudAccessToken": "t", "neverConnectToCloud": true})", "cloud; never cloud; "},
+        Row{"LegacyCache", R"({"useLegacyCache": true})", "legacy; "},
         Row{"Extends", R"({"extends": "nx/presets/npm.json"})", "extends; "},
         Row{"UnknownMode", R"({"s3": {"localMode": "sometimes"}})",
             "s3[][=read,-]; ? s3.localMode is no mode that nx documents (read-write, read-only, no-cache); "},

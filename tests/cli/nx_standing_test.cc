@@ -143,15 +143,17 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"SkippedMeansTrueAlone", {{"NX_SKIP_NX_CACHE", "1"}}, "{}", {}, false, NxWay::endpoint, "the endpoint"}),
     [](const auto& info) { return std::string(info.param.name); });
 
-TEST(NxStandingTest, CustomRunnersCountUpToNx20) {
-  NxSituation situation;
-  situation.json = parse_nx_json(R"({"tasksRunnerOptions": {"default": {"runner": "nx-remotecache-s3"}}})").value();
-  situation.major = 20;
-  EXPECT_EQ(nx_standing(situation).way, NxWay::other);
-  EXPECT_NE(nx_standing(situation).line.find("nx-remotecache-s3"), std::string::npos);
-  for (int major : {0, 21, 24}) {
-    situation.major = major;
-    EXPECT_EQ(nx_standing(situation).way, NxWay::endpoint) << major;
+TEST(NxStandingTest, CustomRunnersAndTheLegacyCacheCountInNx20Alone) {
+  NxSituation runner, legacy, by_variable;
+  runner.json = parse_nx_json(R"({"tasksRunnerOptions": {"default": {"runner": "nx-remotecache-s3"}}})").value();
+  legacy.json = parse_nx_json(R"({"useLegacyCache": true})").value();
+  by_variable.environment["NX_DB_CACHE"] = "false";
+  for (int major : {0, 20, 21, 24}) {
+    runner.major = legacy.major = by_variable.major = major;
+    EXPECT_EQ(nx_standing(runner).way, NxWay::endpoint) << major;
+    EXPECT_EQ(nx_standing(runner).line.find(", if nx-remotecache-s3") != std::string::npos, major == 20) << major;
+    EXPECT_EQ(nx_standing(legacy).way, major == 20 ? NxWay::other : NxWay::endpoint) << major;
+    EXPECT_EQ(nx_standing(by_variable).way, nx_standing(legacy).way) << major;
   }
 }
 

@@ -119,12 +119,11 @@ TEST_P(NxInitTest, WhatInitWroteHoldsInTheNextRun) {
   for (const char* store : {"store-a", "store-b", "store-c"}) EXPECT_EQ(stop_hitfs(folder_ / store).code, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Versions, NxInitTest, ::testing::Values("20.8.2", "24.0.6"),
-                         [](const auto& info) {
-                           std::string name = "nx" + info.param;
-                           std::replace(name.begin(), name.end(), '.', 'x');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Versions, NxInitTest, ::testing::Values("20.8.2", "24.0.6"), [](const auto& info) {
+  std::string name = "nx" + info.param;
+  std::replace(name.begin(), name.end(), '.', 'x');
+  return name;
+});
 
 class NxModeTest : public NxInitTest {};
 
