@@ -173,6 +173,19 @@ TEST_F(ProgramTest, InitSaysWhatItCannotReadAndMendsItsOwnFile) {
   auto mended = init({"--force", "--json"});
   EXPECT_EQ(mended.code, 0) << mended.output;
   EXPECT_NE(mended.output.find("\"written\":true"), std::string::npos) << mended.output;
+  // Secrets of the environment, also where the configuration cannot be loaded because of them.
+  for (const char* url : {"https://u:hush@h/", "https://h/?token=hush", "https://cache.example.com"}) {
+    auto command = hitfs({"init", "--print"}, folder_.path());
+    command.directory = folder_ / "ws";
+    command.environment["NX_SELF_HOSTED_REMOTE_CACHE_SERVER"] = url;
+    for (const char* name :
+         {"NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN", "HITFS_TOKEN", "NX_KEY", "NX_POWERPACK_CACHE_MODE"}) {
+      command.environment[name] = "hush";
+    }
+    auto printed = Process(command).wait(kLimit);
+    EXPECT_EQ(printed.code, 0) << printed.output;
+    EXPECT_EQ(printed.output.find("hush"), std::string::npos) << printed.output;
+  }
   auto again = init({"--print"});
   EXPECT_EQ(again.output.substr(0, read(folder_ / "ws/.hitfs.toml").size()), read(folder_ / "ws/.hitfs.toml"));
 }
