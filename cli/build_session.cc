@@ -46,8 +46,9 @@ Result<FlushResult> flush_pushes(DaemonClient& daemon, const Output& output, Mil
 
 void name_what_is_left(const Output& output, const FlushResult& left) {
   for (const auto& remote : left.not_writable) {
-    output.note(fmt::format("remote {} does not let this build write: mode = \"read\" (HITFS_MODE=read) if that is meant",
-                            remote.text_or("")));
+    output.note(fmt::format(
+        "remote {} does not let this build write (hitfs status shows why); mode = \"read\" if that is meant",
+        remote.text_or("")));
   }
   if (left.parked > 0 && left.not_writable.empty())
     output.note(fmt::format("{} uploads were refused: hitfs status shows why", left.parked));

@@ -262,9 +262,11 @@ Json Control::queue_json() {
 
 // What a remote refused before its mode became "read" is not news.
 bool Control::parked_for_a_writable() {
-  auto parked = parts_.store.push_queue().parked(kMostShown);
-  if (!parked) return true;
   const auto& targets = parts_.remotes.push_targets();
+  if (targets.empty()) return false;
+  auto parked = parts_.store.push_queue().parked(kMostShown);
+  // Of more than can be looked at some may be news.
+  if (!parked || parked->size() >= kMostShown) return true;
   return std::any_of(parked->begin(), parked->end(), [&](const ParkedPush& push) {
     return std::find(targets.begin(), targets.end(), push.job.remote) != targets.end();
   });
