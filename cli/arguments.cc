@@ -66,6 +66,7 @@ constexpr Command kCommands[] = {
     {"put", "Keep a file or folder as an entry", "hitfs put --namespace flat 1f3a5c ./dist"},
     {"verify", "Check every byte of the store; damaged entries are pulled again",
      "hitfs verify\n  hitfs verify nx/123"},
+    {"init", "Write .hitfs.toml for an Nx workspace", "hitfs init --print   (shows it)\n  hitfs init"},
     {"config", "Show every setting and where it comes from", "hitfs config"},
     {"token", "Manage the tokens of a server", "hitfs token add --tokens tokens.json --name ci --rights read,write"},
 };
@@ -147,6 +148,9 @@ void Parser::add_entries() {
     one->add_option("name", arguments_.name, "the hash")->required()->type_name("NAME");
     one->add_option("path", arguments_.path, "file or folder")->required()->type_name("PATH");
   }
+  auto* init = command("init");
+  init->add_flag("--force", arguments_.force, "overwrite the file that is there");
+  init->add_flag("--print", arguments_.print, "show it, write nothing");
   command("why")->add_option("key", arguments_.key, "NAMESPACE/NAME, a name, or a path in a mount")->required();
   command("verify")->add_option("key", arguments_.key, "only this entry");
   command("status")->add_flag("--follow", arguments_.follow, "go on: a line for everything that happens");

@@ -22,6 +22,7 @@ struct Arguments {
   std::string mount_point;         // mount, unmount, run --mount
   std::string name;                // mount --name; token --name; put, get: the name of the entry
   bool allow_other = false, force = false, foreground = false, follow = false;
+  bool print = false;   // init --print
   std::string require;  // run --require mount|endpoint
   std::string space = "flat";
   std::string path;  // put, get: file or folder; why: a path below a mount, or a key

@@ -17,7 +17,7 @@ constexpr size_t kMostNamed = 10;
 
 FlushResult result_of(const Json& answer) {
   return {static_cast<uint64_t>(answer["pending"].integer_or(0)), static_cast<uint64_t>(answer["parked"].integer_or(0)),
-          answer["left"].items()};
+          answer["left"].items(), answer["not_writable"].items()};
 }
 
 }  // namespace
@@ -45,7 +45,13 @@ Result<FlushResult> flush_pushes(DaemonClient& daemon, const Output& output, Mil
 }
 
 void name_what_is_left(const Output& output, const FlushResult& left) {
-  if (left.parked > 0) output.note(fmt::format("{} uploads were refused: hitfs status shows why", left.parked));
+  for (const auto& remote : left.not_writable) {
+    output.note(fmt::format(
+        "remote {} does not let this build write (hitfs status shows why); mode = \"read\" if that is meant",
+        remote.text_or("")));
+  }
+  if (left.parked > 0 && left.not_writable.empty())
+    output.note(fmt::format("{} uploads were refused: hitfs status shows why", left.parked));
   if (left.pending == 0) return;
   output.note(fmt::format("{} uploads are not done; they go on while hitfs runs, and the next time", left.pending));
   size_t named = 0;

@@ -16,7 +16,8 @@ namespace hitfs {
 
 struct FlushResult {
   uint64_t pending = 0, parked = 0;
-  Json::Array left;  // {key, bytes, remote}
+  Json::Array left;          // {key, bytes, remote}
+  Json::Array not_writable;  // names of remotes that may be written by their mode, but said no
 };
 // Waits until every upload is done, at most `limit`, or until `stop()` says so (asked a few times a second). Draws its
 // progress.

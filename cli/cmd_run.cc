@@ -8,6 +8,8 @@
 #include "cli/exit_codes.h"
 #include "cli/foreground.h"
 #include "cli/lease.h"
+#include "cli/nx/nx_standing.h"
+#include "cli/nx/nx_workspace.h"
 #include "cli/tool_environment.h"
 #include "store/key.h"
 
@@ -51,6 +53,24 @@ Cache prepare(const Context& context) {
     context.output.note("no mount, only the endpoint: " + mount.error().message);
   }
   return cache;
+}
+
+// Which of the two ways nx will take, when there is an nx workspace.
+void say_where_nx_stands(const Context& context, const Cache& cache) {
+  std::error_code failure;
+  auto folder = std::filesystem::current_path(failure);
+  auto workspace = find_nx_workspace(folder);
+  if (!workspace) return;
+  auto json = read_nx_json(*workspace);
+  if (!json) return context.output.note("which cache nx uses is not known: " + json.error().message);
+  NxSituation situation;
+  situation.environment = context.environment;
+  situation.json = std::move(*json);
+  situation.packages = installed_cache_packages(folder);
+  situation.key_file = has_nx_key_file(*workspace);
+  situation.major = nx_major_version(folder);
+  situation.mounted = cache.mount && cache.mount->layout.name == "nx";
+  context.output.note(nx_standing(situation).line);
 }
 
 std::vector<std::string> environment_for(const Context& context, const Cache& cache) {
@@ -97,6 +117,7 @@ int cmd_run(const Context& context) {
   CommandEnd how;
   {
     ForegroundSignals signals;
+    if (cache.lease) say_where_nx_stands(context, cache);
     auto session = cache.lease ? begin_session(cache.lease->daemon()) : "";
     auto end = run_in_foreground(words, environment_for(context, cache), signals);
     if (end) how = *end;

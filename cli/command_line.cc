@@ -15,11 +15,12 @@ struct Command {
   int (*run)(const Context&);
 };
 
-constexpr Command kCommands[] = {
-    {"run", cmd_run},       {"start", cmd_start},     {"stop", cmd_stop},        {"serve", cmd_serve},
-    {"mount", cmd_mount},   {"unmount", cmd_unmount}, {"status", cmd_status},    {"flush", cmd_flush},
-    {"why", cmd_why},       {"get", cmd_get},         {"put", cmd_put},          {"verify", cmd_verify},
-    {"config", cmd_config}, {"token add", cmd_token}, {"token list", cmd_token}, {"token revoke", cmd_token}};
+constexpr Command kCommands[] = {{"run", cmd_run},          {"start", cmd_start},       {"stop", cmd_stop},
+                                 {"serve", cmd_serve},      {"mount", cmd_mount},       {"unmount", cmd_unmount},
+                                 {"status", cmd_status},    {"flush", cmd_flush},       {"why", cmd_why},
+                                 {"get", cmd_get},          {"put", cmd_put},           {"verify", cmd_verify},
+                                 {"init", cmd_init},        {"config", cmd_config},     {"token add", cmd_token},
+                                 {"token list", cmd_token}, {"token revoke", cmd_token}};
 
 }  // namespace
 
@@ -39,8 +40,13 @@ int run_command_line(int count, const char* const* values, const Programs& progr
     if (arguments.command == "run" && arguments.require.empty()) {
       return cmd_run_without_cache(arguments.words, config.error().message);
     }
-    output.fail(config.error());
-    return kConfiguration;
+    // What is wrong may be the very file that is to be written anew.
+    if (arguments.command != "init") {
+      output.fail(config.error());
+      return kConfiguration;
+    }
+    output.note(config.error().message);
+    config = Config{};
   }
   for (const auto& warning : config->warnings) output.note(warning);
   // A command speaks for itself; its parts only when something is wrong, or when asked.

@@ -16,6 +16,7 @@ namespace hitfs {
 namespace {
 
 constexpr const char* kNxServer = "NX_SELF_HOSTED_REMOTE_CACHE_SERVER";
+constexpr const char* kNxMode = "NX_POWERPACK_CACHE_MODE";
 constexpr std::string_view kWorkspaceRemote = "a workspace may name a remote, but not how it is treated";
 
 std::string variable(const std::map<std::string, std::string>& environment, const std::string& name) {
@@ -41,6 +42,7 @@ class Loader {
   Status read_environment();
   Status take(const RawSetting& setting, Source source);
   Status take_remotes(std::vector<RemoteConfig> remotes, Source source, const std::string& origin);
+  Status take_nx_mode();
   Status take_nx_variables();
   Status take_workspace_setting(const RawSetting& setting);
   void refuse(const RawSetting& setting, std::string_view why);
@@ -49,6 +51,7 @@ class Loader {
   void drop_workspace_remotes();
   void name_remotes();
   [[nodiscard]] Source source_of(std::string_view key) const;
+  [[nodiscard]] bool mode_is_for_nx() const;
   void choose_store();
   void report();
   [[nodiscard]] bool is_our_endpoint(const std::string& url) const;
@@ -188,7 +191,22 @@ Status Loader::read_environment() {
     }
     if (auto taken = take(setting, Source::environment); !taken) return taken;
   }
+  if (auto taken = take_nx_mode(); !taken) return taken;
   return take_nx_variables();
+}
+
+// nx documents it for its cache packages: it beats localMode and ciMode, as our own variables beat files.
+Status Loader::take_nx_mode() {
+  auto word = variable(sources_.environment, kNxMode);
+  if (word.empty()) return Ok{};
+  auto origin = std::string("environment ") + kNxMode;
+  if (!parse_mode(word)) {
+    return Error{Code::invalid_argument, origin + ": write read-only, read-write or no-cache"};
+  }
+  for (const char* key : {"mode", "mode-ci"}) {
+    if (source_of(key) >= Source::environment) return Ok{};
+  }
+  return take({"mode", {word}, origin, sources_.working_directory}, Source::environment);
 }
 
 bool Loader::is_our_endpoint(const std::string& url) const {
@@ -286,7 +304,7 @@ Result<Config> Loader::load() {
   choose_store();
   config_.mode_beats_mode_ci = source_of("mode") > source_of("mode-ci");
   config_.mode_of_this_call = std::max(source_of("mode"), source_of("mode-ci")) >= Source::environment;
-  if (config_.remotes.empty() && config_.mode_of_this_call) {
+  if (config_.remotes.empty() && config_.mode_of_this_call && !mode_is_for_nx()) {
     warn("a mode is given, but no remote: everything stays on this machine (name one with --remote URL)");
   }
   report();
@@ -303,6 +321,12 @@ Status Loader::read_flags() {
 Source Loader::source_of(std::string_view key) const {
   auto found = chosen_.find(key);
   return found == chosen_.end() ? Source::standard : found->second.source;
+}
+
+// It may be meant for caches of nx's own, so it is no sign that a remote was forgotten.
+bool Loader::mode_is_for_nx() const {
+  auto mode = chosen_.find("mode");
+  return mode != chosen_.end() && mode->second.setting.origin == std::string("environment ") + kNxMode;
 }
 
 std::string home_folder() {

@@ -58,6 +58,7 @@ int cmd_get(const Context& context);
 int cmd_put(const Context& context);
 int cmd_verify(const Context& context);
 int cmd_config(const Context& context);
+int cmd_init(const Context& context);
 int cmd_token(const Context& context);
 
 }  // namespace hitfs

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cli/units.h"
+#include "store/base/url.h"
 
 namespace hitfs {
 
@@ -201,7 +202,7 @@ std::string standard_name(const std::string& url) {
 
 Status check_url(const std::string& url, const std::string& origin) {
   auto complain = [&](std::string_view why) -> Status {
-    return Error{Code::invalid_argument, fmt::format("{}: remote \"{}\": {}", origin, url, why)};
+    return Error{Code::invalid_argument, fmt::format("{}: remote \"{}\": {}", origin, redact_url(url), why)};
   };
   if (url.find('@') != std::string::npos) {
     // The text may hold a password: it is not repeated.
@@ -210,7 +211,7 @@ Status check_url(const std::string& url, const std::string& origin) {
                                              "token-file or token-command"};
   }
   if (url.starts_with("http://") || url.starts_with("https://")) {
-    return complain("say which protocol it speaks: nx+" + url);
+    return complain("say which protocol it speaks: nx+" + redact_url(url));
   }
   if (url.starts_with("file:///")) return Ok{};
   if (url.starts_with("file:")) return complain("write file:///absolute/path");

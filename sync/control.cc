@@ -255,8 +255,29 @@ Json Control::queue_json() {
   }
   return Json::Object{{"pending", stats.waiting + stats.running + *handing_over_.lock()},
                       {"pending_bytes", stats.waiting_bytes},
-                      {"parked", stats.parked},
+                      {"parked", stats.parked > 0 && parked_for_a_writable() ? stats.parked : 0},
+                      {"not_writable", not_writable()},
                       {"left", std::move(left)}};
+}
+
+// What a remote refused before its mode became "read" is not news.
+bool Control::parked_for_a_writable() {
+  const auto& targets = parts_.remotes.push_targets();
+  if (targets.empty()) return false;
+  auto parked = parts_.store.push_queue().parked(kMostShown);
+  // Of more than can be looked at some may be news.
+  if (!parked || parked->size() >= kMostShown) return true;
+  return std::any_of(parked->begin(), parked->end(), [&](const ParkedPush& push) {
+    return std::find(targets.begin(), targets.end(), push.job.remote) != targets.end();
+  });
+}
+
+Json::Array Control::not_writable() {
+  Json::Array names;
+  for (const auto* remote : parts_.remotes.writable()) {
+    if (remote->write_denied) names.emplace_back(remote->options.name);
+  }
+  return names;
 }
 
 void Control::flush(const HttpRequest&, const Json& body, HttpResponder responder) {

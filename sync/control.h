@@ -62,6 +62,8 @@ class Control final : public HttpHandler {
   // Runs `work` on a pool and answers with what it returns.
   void later(ThreadPool& pool, HttpResponder responder, std::function<Result<Json>()> work);
   Json queue_json();
+  bool parked_for_a_writable();
+  Json::Array not_writable();
 
   Parts parts_;
   std::stop_source stopping_;                // ends the waits of flush and verify

@@ -100,6 +100,7 @@ void Pusher::push(ConfiguredRemote& remote, const PushJob& job, const std::stop_
   RemoteCall call(Deadline::after(kLongestPush), stop);
   auto stored = remote.remote->store(remote.name_of(job.key), outgoing, call);
   if (!stored) return settle(remote, job, stored.error());
+  remote.write_denied = false;
   parts_.sessions.pushed();
   parts_.store.access_log().record(job.key, AccessKind::pushed,
                                    remote.options.name + (*stored == StoreResult::already_there ? " (there)" : ""));
@@ -121,10 +122,19 @@ void Pusher::settle(ConfiguredRemote& remote, const PushJob& job, const Error& e
     settled = queue.park(job, error.message);
     parts_.sessions.refused();
     log.record(job.key, AccessKind::push_parked, remote.options.name + ": " + error.message);
-    kLog.error("push key={} remote={} parked error=\"{}\"", job.key.text(), remote.options.name, error.message);
+    log_parked(remote, job, error);
     alarm(job, error.message);
   }
   if (!settled) kLog.error("push queue error=\"{}\"", settled.error().message);
+}
+
+// That we may not write is true of the remote, not of the key: said once.
+void Pusher::log_parked(ConfiguredRemote& remote, const PushJob& job, const Error& error) {
+  bool denied = error.code == Code::permission_denied;
+  bool known = denied && remote.write_denied.exchange(true);
+  if (known) return kLog.debug("push key={} remote={} parked", job.key.text(), remote.options.name);
+  if (denied) return kLog.warn("not writable remote={} error=\"{}\"", remote.options.name, error.message);
+  kLog.error("push key={} remote={} parked error=\"{}\"", job.key.text(), remote.options.name, error.message);
 }
 
 void Pusher::alarm(const PushJob& job, const std::string& why) {

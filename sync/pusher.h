@@ -48,6 +48,7 @@ class Pusher {
   void wait_for_work(ConfiguredRemote& remote, uint64_t seen_wakes, const std::stop_token& stop);
   void push(ConfiguredRemote& remote, const PushJob& job, const std::stop_token& stop);
   void settle(ConfiguredRemote& remote, const PushJob& job, const Error& error);
+  static void log_parked(ConfiguredRemote& remote, const PushJob& job, const Error& error);
   void alarm(const PushJob& job, const std::string& why);
 
   Parts parts_;

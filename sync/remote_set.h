@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,6 +19,7 @@ struct ConfiguredRemote {
   RemoteOptions options;
   uint64_t generation = 0;
   std::unique_ptr<GuardedRemote> remote;
+  std::atomic<bool> write_denied{false};  // its last answer to a push was that we may not write; set by the pusher
 
   [[nodiscard]] bool reads() const { return options.mode == RemoteMode::read || options.mode == RemoteMode::readwrite; }
   [[nodiscard]] bool writes() const {

@@ -3,12 +3,13 @@
 # medians are compared. Prints the table of RESULTS.md, ratios first; changes nothing else outside its temporary folder,
 # ends what it starts.
 #
-#   tests/bench/run.sh [--write] [SCENARIO...]     SCENARIO: pass save pull pack endpoint open (default: all)
+#   tests/bench/run.sh [--write] [SCENARIO...]     SCENARIO: pass save pull pack endpoint open nx (default: all)
 #
 # --write also puts the table into tests/bench/RESULTS.md, once everything was measured. HITFS_BENCH_RUNS (default 5)
 # repeats each measurement; HITFS_BENCH_FOLDER is where the scratch folder is made (default: /var/tmp, which is on a
 # disk); HITFS_BENCH_BUILD names the build (default: build, a release build); HITFS_BENCH_FILES (6400) and
-# HITFS_BENCH_ENTRIES (100000) change the sizes. Needs nginx, curl and sqlite3; as root it also measures a cold disk.
+# HITFS_BENCH_ENTRIES (100000) change the sizes, HITFS_BENCH_NX ("20.8.2 24.0.6") the versions of nx. Needs nginx, curl,
+# sqlite3, node and scripts/test-tools.sh; as root it also measures a cold disk.
 set -euo pipefail
 here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 source "$here/lib.sh"
@@ -17,6 +18,7 @@ hitfs=$build/hitfs
 runs=${HITFS_BENCH_RUNS:-5}
 files=${HITFS_BENCH_FILES:-6400}
 entries=${HITFS_BENCH_ENTRIES:-100000}
+nx_versions=${HITFS_BENCH_NX:-20.8.2 24.0.6}
 
 work=$(mktemp -d "${HITFS_BENCH_FOLDER:-/var/tmp}/hitfs-bench-XXXXXX")
 pids=()
@@ -298,6 +300,67 @@ fill_store() {
   "$build/bench_store" --fill="$1" --entries="$2" >"$work/log" 2>&1 || { cat "$work/log" >&2; die "fill"; }
 }
 
+# A workspace of 200 tasks whose results are on a server 20 ms away: nx alone, and below `hitfs run` with an empty store
+# and with one that has everything, as after a prewarm. All is restored in each run, from a workspace as checked out.
+scenario_nx() {
+  local version far i straight cold warm s c w modules
+  start_server
+  start_far_server "${url##*:}" 20
+  far=$far_url
+  export NX_DAEMON=false NX_NO_CLOUD=true NX_TUI=false NX_INTERACTIVE=false NO_COLOR=1 HITFS_TOKEN=$token
+  unset CI FORCE_COLOR HTTP_PROXY http_proxy NX_CACHE_DIRECTORY
+  for version in $nx_versions; do
+    modules=$here/../../build/tools/nx-$version/node_modules
+    [[ -d "$modules/nx" ]] || die "missing tool: nx $version (scripts/test-tools.sh)"
+    node "$here/../clients/make_workspace.js" "$work/nx-$version" "$(realpath "$modules")" 200
+    nx_below "$work/nx-fill-$version" "$url" "$version" nx_built
+    straight=() cold=() warm=()
+    for ((i = 0; i < runs; i++)); do
+      fresh_workspace "$version"
+      timed nx_straight "$far" "$version"
+      straight+=("$elapsed")
+      all_restored
+      nx_below "$work/nx-cold-$version-$i" "$far" "$version" all_restored
+      cold+=("$elapsed")
+      nx_below "$work/nx-fill-$version" "$far" "$version" all_restored
+      warm+=("$elapsed")
+    done
+    s=$(median_of "${straight[@]}") c=$(median_of "${cold[@]}") w=$(median_of "${warm[@]}")
+    row "nx $version, 200 tasks, server 20 ms away: endpoint, empty store" "$(ratio "$c" "$s") x" "$(ms "$c")" \
+      "nx straight to the server: $(ms "$s")" nx ""
+    row "the same: endpoint, store with everything" "$(ratio "$w" "$s") x" "$(ms "$w")" \
+      "nx straight to the server: $(ms "$s")" nx ""
+  done
+  unset HITFS_TOKEN
+}
+# start_far_server PORT ROUND_TRIP_MS: sets $far_url to a proxy before that port.
+start_far_server() {
+  local port
+  port=$(free_port)
+  node "$here/latency_proxy.js" "$port" "$1" "$2" >"$work/proxy.log" 2>&1 &
+  pids+=($!)
+  wait_for_port "$port" || { cat "$work/proxy.log" >&2; die "the proxy does not listen"; }
+  far_url=http://127.0.0.1:$port
+}
+fresh_workspace() { rm -rf "$work/nx-$1/.nx" "$work/nx-$1/dist"; }
+nx_build() { (cd "$work/nx-$1" && NX_CACHE_DIRECTORY=$PWD/.nx/cache "${@:2}" node_modules/.bin/nx run-many -t build --output-style=static); }
+nx_straight() {
+  NX_SELF_HOSTED_REMOTE_CACHE_SERVER=$1 NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN=$token nx_build "$2"
+}
+# nx_below STORE SERVER VERSION CHECK: sets $elapsed to the time of `hitfs run`; its start and end are in it.
+nx_below() {
+  stores+=("$1")
+  fresh_workspace "$3"
+  timed nx_build "$3" "$hitfs" run --store "$1" --remote "nx+$2" --
+  "$4"
+  "$hitfs" stop --store "$1" >/dev/null 2>&1
+}
+# What the last run printed is in the log.
+nx_built() { [[ $(grep -c '^built ' "$work/log") = 200 ]] || { tail -n 20 "$work/log" >&2; die "nx did not build 200 tasks"; }; }
+all_restored() {
+  [[ $(grep -c '\[remote cache\]' "$work/log") = 200 ]] || { tail -n 20 "$work/log" >&2; die "nx did not restore 200 tasks"; }
+}
+
 measure() {
   local scenario
   printf '%s, %s, release build, %s cores, Linux %s, %s, median of %s runs.\n\n' "$(date -u +%F)" \
@@ -310,7 +373,7 @@ measure() {
 write=
 [[ "${1:-}" != --write ]] || { write=yes; shift; }
 [[ -x "$hitfs" && -x "$build/bench_store" ]] || die "$hitfs or bench_store is missing: scripts/build.sh"
-[[ $# -gt 0 ]] || set -- pass save pull pack endpoint open
+[[ $# -gt 0 ]] || set -- pass save pull pack endpoint open nx
 for scenario in "$@"; do declare -F "scenario_$scenario" >/dev/null || die "unknown scenario '$scenario'"; done
 measure "$@"
 [[ -z "$write" ]] || replace_figures "$work/table" "$here/RESULTS.md"

@@ -143,6 +143,40 @@ TEST_F(ConfigTest, ModeWithoutARemoteIsAWarning) {
   EXPECT_NE(warnings(load()).find("a mode is given, but no remote"), std::string::npos);
 }
 
+TEST_F(ConfigTest, ModeOfNxBeatsFilesAndIsBeatenByOurOwn) {
+  user("remote = 'nx+https://h'\nmode = 'readwrite'\nmode-ci = 'readwrite'\n");
+  for (auto [word, mode] : {std::pair("read-only", RemoteMode::read), std::pair("read", RemoteMode::read),
+                            std::pair("read-write", RemoteMode::readwrite), std::pair("no-cache", RemoteMode::off)}) {
+    sources_.environment = {{"NX_POWERPACK_CACHE_MODE", word}};
+    EXPECT_EQ(remotes(load()).at(0).mode, mode) << word;
+    sources_.environment["CI"] = "true";
+    EXPECT_EQ(remotes(load()).at(0).mode, mode) << word << " in CI";
+    EXPECT_EQ(warnings(load()), "");
+  }
+  sources_.environment["HITFS_MODE_CI"] = "write";
+  EXPECT_EQ(remotes(load()).at(0).mode, RemoteMode::write);
+  sources_.environment.erase("HITFS_MODE_CI");
+  sources_.environment["HITFS_MODE"] = "read";
+  EXPECT_EQ(remotes(load()).at(0).mode, RemoteMode::read);
+  flag("mode", "write");
+  EXPECT_EQ(remotes(load()).at(0).mode, RemoteMode::write);
+}
+
+TEST_F(ConfigTest, ModeOfNxIsNoSignOfAForgottenRemoteAndIsNotQuoted) {
+  sources_.environment["NX_POWERPACK_CACHE_MODE"] = "read-only";
+  EXPECT_EQ(warnings(load()), "");
+  sources_.environment["NX_POWERPACK_CACHE_MODE"] = "hush";
+  EXPECT_EQ(refused(), "environment NX_POWERPACK_CACHE_MODE: write read-only, read-write or no-cache");
+}
+
+TEST_F(ConfigTest, RefusedUrlsAreShownWithoutTheirSecrets) {
+  for (const char* url : {"nx+https://h/?token=hush", "https://h/?token=hush", "nx+https://u:hush@h"}) {
+    sources_.environment["HITFS_REMOTE"] = url;
+    EXPECT_NE(refused(), "") << url;
+    EXPECT_EQ(refused().find("hush"), std::string::npos) << refused();
+  }
+}
+
 TEST_F(ConfigTest, NxVariablesMakeARemote) {
   sources_.environment = {{"NX_SELF_HOSTED_REMOTE_CACHE_SERVER", "https://cache.example.com/prefix/"},
                           {"NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN", "t0"},

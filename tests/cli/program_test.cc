@@ -147,6 +147,49 @@ TEST_F(ProgramTest, LayoutNxIsRefusedByName) {
   EXPECT_NE(mount.output.find("nx"), std::string::npos);
 }
 
+TEST_F(ProgramTest, InitSaysWhatItCannotReadAndMendsItsOwnFile) {
+  std::filesystem::create_directories(folder_ / "ws/packages");
+  auto init = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), "init");
+    auto command = hitfs(std::move(flags), folder_.path());
+    command.directory = folder_ / "ws/packages";
+    return Process(command).wait(kLimit);
+  };
+  auto nothing = init({});
+  EXPECT_EQ(nothing.code, 1) << nothing.output;
+  EXPECT_NE(nothing.output.find("there is no nx.json"), std::string::npos) << nothing.output;
+
+  write(folder_ / "ws/nx.json", "{\n\"secretAccessKey\": \"hush\" hush\n}");
+  auto broken = init({});
+  EXPECT_EQ(broken.code, 3) << broken.output;
+  EXPECT_NE(broken.output.find("nx.json: not valid JSON, line 2"), std::string::npos) << broken.output;
+  EXPECT_EQ(broken.output.find("hush"), std::string::npos) << broken.output;
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "ws/.hitfs.toml"));
+
+  write(folder_ / "ws/nx.json", "{}");
+  write(folder_ / "ws/.hitfs.toml", "mode = [[[");
+  EXPECT_EQ(init({}).code, 3);
+  EXPECT_EQ(read(folder_ / "ws/.hitfs.toml"), "mode = [[[");
+  auto mended = init({"--force", "--json"});
+  EXPECT_EQ(mended.code, 0) << mended.output;
+  EXPECT_NE(mended.output.find("\"written\":true"), std::string::npos) << mended.output;
+  // Secrets of the environment, also where the configuration cannot be loaded because of them.
+  for (const char* url : {"https://u:hush@h/", "https://h/?token=hush", "https://cache.example.com"}) {
+    auto command = hitfs({"init", "--print"}, folder_.path());
+    command.directory = folder_ / "ws";
+    command.environment["NX_SELF_HOSTED_REMOTE_CACHE_SERVER"] = url;
+    for (const char* name :
+         {"NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN", "HITFS_TOKEN", "NX_KEY", "NX_POWERPACK_CACHE_MODE"}) {
+      command.environment[name] = "hush";
+    }
+    auto printed = Process(command).wait(kLimit);
+    EXPECT_EQ(printed.code, 0) << printed.output;
+    EXPECT_EQ(printed.output.find("hush"), std::string::npos) << printed.output;
+  }
+  auto again = init({"--print"});
+  EXPECT_EQ(again.output.substr(0, read(folder_ / "ws/.hitfs.toml").size()), read(folder_ / "ws/.hitfs.toml"));
+}
+
 TEST_F(ProgramTest, ServiceSaysWhenItIsReadyAndWhenItEnds) {
   UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};

@@ -13,7 +13,7 @@ fail() {
 
 DESTDIR=$work/root cmake --install "$build" --prefix /usr >"$work/install.log" || { cat "$work/install.log"; fail "cmake --install"; }
 for file in usr/bin/hitfs usr/lib/systemd/system/hitfs-serve.service usr/lib/systemd/user/hitfs.service \
-  usr/lib/sysusers.d/hitfs.conf usr/lib/tmpfiles.d/hitfs.conf usr/share/doc/hitfs/{README.md,LICENSE,CHANGELOG.md}; do
+  usr/lib/sysusers.d/hitfs.conf usr/lib/tmpfiles.d/hitfs.conf usr/share/doc/hitfs/{README.md,LICENSE,CHANGELOG.md,NX.md}; do
   [[ -s "$work/root/$file" ]] || fail "cmake --install left out $file"
 done
 "$work/root/usr/bin/hitfs" --version >"$work/version" || fail "the installed hitfs does not print its version"

@@ -94,9 +94,21 @@ TEST_F(PusherTest, AnUnparkedPushIsTriedAgain) {
   ASSERT_TRUE(drained());
   refuse = false;
   EXPECT_EQ(parts_.store->push_queue().unpark().value(), 1u);
+  EXPECT_TRUE(parts_.remote_set().writable().front()->write_denied);
   pusher_->wake();
   ASSERT_TRUE(drained());
   EXPECT_EQ(remote.get(remote_name(kKey)), "hello");
+  EXPECT_FALSE(parts_.remote_set().writable().front()->write_denied);
+}
+
+TEST_F(PusherTest, ARefusalOfOneKeyIsNoLackOfRights) {
+  auto& remote = parts_.add_remote("team");
+  remote.before = [](const auto&, auto&) -> Status { return Error{Code::no_space, "413"}; };
+  parts_.commit_file(kKey, "hello");
+  start();
+  ASSERT_TRUE(drained());
+  EXPECT_EQ(parts_.store->push_queue().stats().parked, 1u);
+  EXPECT_FALSE(parts_.remote_set().writable().front()->write_denied);
 }
 
 TEST_F(PusherTest, WhatTheRemoteHasAlreadyCountsAsPushed) {
