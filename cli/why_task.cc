@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -35,12 +34,14 @@ std::string key_here(const Context& context, const std::string& task) {
   return "";
 }
 
-Result<Json> search(const Context& context, Lease& lease, const std::string& task) {
+Result<Json> search(const Context& context, Lease& lease, const std::string& task, const std::string& key) {
   GitRepository repository;
   repository.environment = environment_without(secret_variables(context.config, context.environment));
   auto history = git_first_parents(repository, "HEAD", kMostPrewarmCommits);
   if (!history) return in_context("no run list can be looked for", std::move(history).error());
-  Json body = Json::Object{{"commits", Json::Array(history->commits.begin(), history->commits.end())}, {"task", task}};
+  Json body = Json::Object{{"commits", Json::Array(history->commits.begin(), history->commits.end())},
+                           {"task", task},
+                           {"key", key}};
   auto answer = lease.daemon().call("POST", "/v1/lists/search", body, Deadline::after(kSearchLimit));
   if (answer) (*answer)["shallow"] = history->cut;
   return answer;
@@ -60,22 +61,23 @@ std::string place_of(const Json& found) {
   return fmt::format("commit {} ({})", found["commit"].text_or("").substr(0, kShortCommit), place);
 }
 
-std::string keys_of(const Json& found) {
+std::string keys_of(const Json& built) {
   std::string all;
-  for (const auto& one : found["keys"].items()) all += (all.empty() ? "" : ", ") + one["key"].text_or("");
+  for (const auto& one : built["keys"].items()) all += (all.empty() ? "" : ", ") + one["key"].text_or("");
   return all;
 }
 
-bool names(const Json& found, const std::string& key) {
-  const auto& keys = found["keys"].items();
+bool names(const Json& built, const std::string& key) {
+  const auto& keys = built["keys"].items();
   return std::any_of(keys.begin(), keys.end(), [&](const Json& one) { return one["key"].text_or("") == key; });
 }
 
-// One word for programs: how the task here and the nearest list fit together.
-std::string verdict_of(const Json& found, const std::string& key) {
-  if (found.is_null()) return "never";
+// One word for programs: how the task here and the builds of others fit together. The last of the builds explains most.
+std::string verdict_of(const Json& answer, const std::string& key) {
+  const auto& built = answer["built"].items();
+  if (built.empty()) return "never";
   if (key.empty()) return "listed";
-  return names(found, key) ? "same" : "other";
+  return names(built.back(), key) ? "same" : "other";
 }
 
 std::string never_text(const Json& answer) {
@@ -95,21 +97,29 @@ void tell_story(const std::string& key, const Json& story, const Output& output)
   }
 }
 
+void tell_build(const std::string& task, const std::string& key, const Json& built, const Output& output) {
+  auto line = fmt::format("{}: {} built it ", task, place_of(built));
+  if (key.empty()) return output.line(line + "as " + keys_of(built));
+  if (names(built, key)) return output.line(line + "under the same hash");
+  output.line(line + "under another hash, " + keys_of(built) + ": its inputs differ");
+}
+
 void tell(const std::string& task, const std::string& key, const Json& answer, const Output& output) {
-  const Json& found = answer["found"];
-  auto verdict = verdict_of(found, key);
-  if (verdict == "never") output.line(task + ": " + never_text(answer));
-  if (verdict == "listed") output.line(fmt::format("{}: {} built it as {}", task, place_of(found), keys_of(found)));
-  if (verdict == "same") output.line(fmt::format("{}: {} built it under the same hash", task, place_of(found)));
-  if (verdict == "other") {
-    output.line(fmt::format("{}: {} built it under another hash, {}: its inputs differ", task, place_of(found),
-                            keys_of(found)));
-  }
+  const auto& built = answer["built"].items();
+  for (const auto& one : built) tell_build(task, key, one, output);
+  if (built.empty()) output.line(task + ": " + never_text(answer));
   if (key.empty()) output.line("the last run of nx here had no such task, so its hash here is not known");
   if (answer["shallow"].bool_or(false)) output.note("this is a shallow clone: older commits were not looked at");
   if (auto trouble = answer["trouble"].text_or(""); !trouble.empty()) {
     output.note("not every run list could be looked at: " + trouble);
   }
+}
+
+// The key whose story is told: the one here, else the one that others had.
+std::string key_to_tell(const Json& answer, const std::string& key) {
+  const auto& built = answer["built"].items();
+  if (!key.empty() || built.empty()) return key;
+  return built.front()["keys"].items().front()["key"].text_or("");
 }
 
 }  // namespace
@@ -122,24 +132,20 @@ bool is_task_name(const std::string& text) {
 
 int why_task(const Context& context, Lease& lease, const std::string& task) {
   auto key = key_here(context, task);
-  auto answer = search(context, lease, task);
+  auto answer = search(context, lease, task, key);
   if (!answer && key.empty()) {
     context.output.fail(answer.error());
     return kAnswerIsNo;
   }
   if (!answer) context.output.note(answer.error().message);
-  Json said = answer ? *std::move(answer) : Json(Json::Object{});
-  const Json& found = std::as_const(said)["found"];
-  auto told_key = key.empty() ? std::as_const(found)["keys"].items().empty()
-                                    ? std::string()
-                                    : found["keys"].items().front()["key"].text_or("")
-                              : key;
-  auto story = story_of(lease, told_key);
+  Json said = answer ? *answer : Json(Json::Object{});
   if (answer) tell(task, key, said, context.output);
-  if (!told_key.empty()) tell_story(told_key, story, context.output);
+  auto told = key_to_tell(said, key);
+  auto story = story_of(lease, told);
+  if (!told.empty()) tell_story(told, story, context.output);
+  said["verdict"] = answer ? verdict_of(*answer, key) : "unknown";
   said["task"] = task;
   said["key"] = key;
-  said["verdict"] = answer ? verdict_of(std::as_const(said)["found"], key) : "unknown";
   said["entry"] = std::move(story);
   context.output.value(said);
   return kDone;

@@ -50,13 +50,23 @@ RunList list_of(const SessionKeys& keys, const Json& body, EntryStore& store) {
   return list;
 }
 
+// Under which keys the build of a commit had the task; null when it had no such task.
 Json to_json(const RunLists::Search::Found& found, const std::string& task) {
   Json::Array keys;
   for (const auto& item : found.list.items) {
     if (item.task != task) continue;
     keys.push_back(Json::Object{{"key", item.key.text()}, {"how", to_text(item.how)}});
   }
+  if (keys.empty()) return Json();
   return Json::Object{{"commit", found.list.commit}, {"distance", found.index}, {"keys", std::move(keys)}};
+}
+
+// The nearest build of a task is what is asked for. That the newest commit has it under `key` explains nothing when the
+// build that asks has just put it there: then one more is looked for.
+bool explains(const RunList& list, const std::string& newest, const std::string& task, const std::string& key) {
+  return std::any_of(list.items.begin(), list.items.end(), [&](const RunList::Item& item) {
+    return item.task == task && (list.commit != newest || item.key.text() != key);
+  });
 }
 
 }  // namespace
@@ -85,15 +95,17 @@ void Control::search_lists(const HttpRequest&, const Json& body, HttpResponder r
   auto commits = commits_of(body["commits"]);
   if (!commits) return responder.send(error_reply(commits.error()));
   later(long_tasks_, std::move(responder), [this, body, commits = *std::move(commits)]() -> Result<Json> {
-    auto task = body["task"].text_or("");
-    auto names_it = [&](const RunList& list) {
-      return std::any_of(list.items.begin(), list.items.end(), [&](const auto& item) { return item.task == task; });
-    };
-    auto search = parts_.lists.search(commits, names_it, Deadline::after(kSearchLimit), stopping_.get_token());
-    Json answer =
-        Json::Object{{"searched", search.searched}, {"lists", search.found.size()}, {"trouble", search.trouble}};
-    if (!search.found.empty() && names_it(search.found.back().list)) answer["found"] = to_json(search.found.back(), task);
-    return answer;
+    auto task = body["task"].text_or(""), key = body["key"].text_or("");
+    auto enough = [&](const RunList& list) { return explains(list, commits.front(), task, key); };
+    auto search = parts_.lists.search(commits, enough, Deadline::after(kSearchLimit), stopping_.get_token());
+    Json::Array built;
+    for (const auto& found : search.found) {
+      if (auto json = to_json(found, task); !json.is_null()) built.push_back(std::move(json));
+    }
+    return Json(Json::Object{{"searched", search.searched},
+                             {"lists", search.found.size()},
+                             {"trouble", search.trouble},
+                             {"built", std::move(built)}});
   });
 }
 
