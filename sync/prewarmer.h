@@ -26,8 +26,8 @@ class Prewarmer {
   static constexpr size_t kBesideForeground = 4;  // ... while somebody waits for a pull of a build
 
   struct Request {
-    std::vector<std::string> commits;  // nearest first; the lists up to the first one of a build that succeeded
-    std::vector<Key> keys;             // besides
+    std::vector<std::string> commits = {};  // nearest first; the lists up to the first one of a build that succeeded
+    std::vector<Key> keys = {};             // besides
     uint64_t max_bytes = 0;            // 0: no limit but the store's
     Milliseconds max_time{0};
   };
