@@ -27,18 +27,11 @@ Result<std::string> ask(const GitRepository& repository, std::vector<std::string
   if (!end) return in_context("git " + words.front(), std::move(end).error());
   if (end->exit_code == 0) return std::move(end->output);
   auto said = first_line(end->errors);
+  if (said.starts_with("fatal: ")) said.erase(0, 7);
   return Error{refused, said.empty() ? "git " + words.front() + " ended with " + std::to_string(end->exit_code) : said};
 }
 
 }  // namespace
-
-Result<std::filesystem::path> git_root(const GitRepository& repository) {
-  auto said = ask(repository, {"rev-parse", "--show-toplevel"}, Code::not_found);
-  if (!said) return std::move(said).error();
-  if (said->size() < 2) return Error{Code::not_found, "this is a bare repository: it has no work tree"};
-  said->pop_back();
-  return std::filesystem::path(*said);
-}
 
 Result<std::string> git_commit(const GitRepository& repository, const std::string& revision) {
   // git would take it for an option.

@@ -22,8 +22,6 @@ struct GitRepository {
 // Errors, each with what it costs: `not_found` when git is not installed or the folder is in no work tree,
 // `unavailable` when git took too long, `invalid_argument` when git refuses.
 
-// The top folder of the work tree.
-Result<std::filesystem::path> git_root(const GitRepository& repository);
 // The full name of the commit that `revision` means; `not_found` for one that is not there.
 Result<std::string> git_commit(const GitRepository& repository, const std::string& revision);
 // Whether the work tree is what HEAD says: nothing changed, nothing new beside what .gitignore names.

@@ -20,6 +20,8 @@ constexpr Milliseconds kGitLimit{30'000};
 constexpr Milliseconds kGitAfterwards{2'000};
 constexpr Milliseconds kPublishLimit{5'000};  // the daemon only writes it down
 
+const std::string kNoList = "no run list, so nobody can prewarm from this build: ";
+
 std::map<std::string, std::string> as_map(const std::vector<std::string>& environment) {
   std::map<std::string, std::string> variables;
   for (const auto& variable : environment) {
@@ -116,14 +118,14 @@ Json RunBackground::finish_prewarm(const State& state) {
 Json RunBackground::publish(const State& state, const std::string& session, const CommandEnd& end) {
   if (session.empty() || end.told_to_end || context_.config.run_list == RunListMode::off) return Json();
   if (state.commit.empty()) {
-    note_in_ci("no run list: " + (state.done ? state.why_not : "git was not done in time"));
+    note_in_ci(kNoList + (state.done ? state.why_not : "git was not done in time"));
     return Json();
   }
   auto git = repository({});
   git.limit = kGitAfterwards;
   auto now = git_commit(git, "HEAD");
   if (!now || *now != state.commit) {
-    note_in_ci("no run list: the command moved HEAD");
+    note_in_ci(kNoList + "the command moved HEAD");
     return Json();
   }
   Json body = Json::Object{{"session", session},
@@ -132,7 +134,7 @@ Json RunBackground::publish(const State& state, const std::string& session, cons
                            {"tasks", std::move(tasks_)}};
   auto published = daemon_.call("POST", "/v1/lists", body, Deadline::after(kPublishLimit));
   if (!published) {
-    context_.output.note("no run list: " + published.error().message);
+    context_.output.note(kNoList + published.error().message);
     return Json();
   }
   (*published)["commit"] = state.commit;

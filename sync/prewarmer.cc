@@ -79,7 +79,10 @@ std::vector<RunList::Item> Prewarmer::wanted(Job& job, const Deadline& until, co
     for (const auto& found : search.found) all.merge(found.list);
   }
   std::set<Key> seen;
-  std::erase_if(all.items, [&](const RunList::Item& item) { return !seen.insert(item.key).second; });
+  // A list that names lists was made by nobody of us.
+  std::erase_if(all.items, [&](const RunList::Item& item) {
+    return item.key.space == kListSpace || !seen.insert(item.key).second;
+  });
   auto state = job.state.lock();
   state->progress.wanted = all.items.size();
   for (const auto& item : all.items) state->progress.wanted_bytes += item.bytes;

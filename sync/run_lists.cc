@@ -38,6 +38,11 @@ void merge_part(RunList& into, const std::string& bytes, const std::string& from
 
 bool may_pass(Code code) { return code == Code::unavailable || code == Code::internal; }
 
+Status dropped(const RunList& list, const ConfiguredRemote& remote, const std::string& why) {
+  kLog.info("run list commit={} remote={} not taken: {}", list.commit, remote.options.name, why);
+  return Ok{};
+}
+
 uint64_t part_number(const std::string& name) {
   uint64_t number = 0;
   auto digits = name.substr(name.rfind('-') + 1);
@@ -124,12 +129,13 @@ Status RunLists::push(ConfiguredRemote& remote, const Entry& part, const Deadlin
   auto list = RunList::parse(*bytes);
   if (!list) return Ok{};  // damaged here: the store finds that out by itself
   RunList there{.commit = list->commit};
-  for (uint64_t number = 0; number < kMostParts; ++number) {
+  for (uint64_t number = 0; number < kMostParts;) {
     auto key = list_key(list->commit, number);
     auto found = read_remote(remote, key, until, stop);
     if (!found && may_pass(found.error().code)) return std::move(found).error();
     if (found && *found) {
       merge_part(there, **found, remote.options.name);
+      ++number;
       continue;
     }
     if (there.covers(*list)) return Ok{};
@@ -137,19 +143,13 @@ Status RunLists::push(ConfiguredRemote& remote, const Entry& part, const Deadlin
     MemoryReader reader(*bytes);
     auto stored = remote.remote->store(remote.name_of(key), reader, call);
     if (!stored && may_pass(stored.error().code)) return std::move(stored).error();
-    if (!stored) {
-      kLog.info("run list commit={} remote={} not taken: {}", list->commit, remote.options.name,
-                stored.error().message);
-      return Ok{};
-    }
+    if (!stored) return dropped(*list, remote, stored.error().message);
     if (*stored == StoreResult::stored) return Ok{};
-    // Somebody was quicker, or an answer to our own try was lost: their part may say all of ours.
-    auto winner = read_remote(remote, key, until, stop);
-    if (winner && *winner) merge_part(there, **winner, remote.options.name);
-    if (there.covers(*list)) return Ok{};
+    // Somebody was quicker, or the answer to a try of our own was lost: theirs is read next. Where this machine may
+    // not read, it is passed by.
+    if (!found) ++number;
   }
-  kLog.info("run list commit={} remote={} not taken: it has {} parts", list->commit, remote.options.name, kMostParts);
-  return Ok{};
+  return dropped(*list, remote, "it has " + std::to_string(kMostParts) + " parts already");
 }
 
 void RunLists::add_local(const std::string& commit, Lookup& into) {
@@ -181,37 +181,39 @@ RunLists::Lookup RunLists::look_up(const std::string& commit, const Deadline& un
   return lookup;
 }
 
+std::vector<RunLists::Lookup> RunLists::look_up_all(std::span<const std::string> commits, const Deadline& until,
+                                                    std::stop_token stop) {
+  auto batch = std::make_shared<Batch>();
+  batch->state.lock()->lookups.assign(commits.size(), Lookup{std::nullopt, "time is up"});
+  for (size_t i = 0; i < commits.size(); ++i) {
+    lookups_.submit([this, batch, i, commit = commits[i], until] {
+      auto lookup = look_up(commit, until);
+      {
+        auto state = batch->state.lock();
+        state->lookups[i] = std::move(lookup);
+        ++state->ended;
+      }
+      batch->state.notify_all();
+    });
+  }
+  auto state = batch->state.lock();
+  state.wait_until(stop, until.when(), [&](const Batch::State& now) { return now.ended == commits.size(); });
+  return state->lookups;
+}
+
 RunLists::Search RunLists::search(const std::vector<std::string>& commits,
                                   const std::function<bool(const RunList&)>& enough, const Deadline& until,
                                   std::stop_token stop) {
   Search search;
   while (search.searched < commits.size() && !until.passed() && !stop.stop_requested()) {
     auto count = std::min(kSideBySide, commits.size() - search.searched);
-    auto batch = std::make_shared<Batch>();
-    batch->state.lock()->lookups.resize(count);
-    for (size_t i = 0; i < count; ++i) {
-      lookups_.submit([this, batch, i, commit = commits[search.searched + i], until] {
-        auto lookup = look_up(commit, until);
-        auto state = batch->state.lock();
-        state->lookups[i] = std::move(lookup);
-        ++state->ended;
-        batch->state.notify_all();
-      });
-    }
-    auto state = batch->state.lock();
-    bool all = state.wait_until(stop, until.when(), [&](const Batch::State& now) { return now.ended == count; });
-    for (size_t i = 0; i < count; ++i) {
-      auto& lookup = state->lookups[i];
+    for (auto& lookup : look_up_all(std::span(commits).subspan(search.searched, count), until, stop)) {
+      auto index = search.searched++;
       if (search.trouble.empty()) search.trouble = lookup.trouble;
       if (!lookup.list || lookup.list->items.empty()) continue;
-      search.found.push_back({search.searched + i, *std::move(lookup.list)});
-      if (enough(search.found.back().list)) {
-        search.searched += i + 1;
-        return search;
-      }
+      search.found.push_back({index, *std::move(lookup.list)});
+      if (enough(search.found.back().list)) return search;
     }
-    search.searched += count;
-    if (!all && search.trouble.empty()) search.trouble = "time is up";
   }
   return search;
 }

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -65,6 +66,8 @@ class RunLists {
   void add_local(const std::string& commit, Lookup& into);
   void add_remote(ConfiguredRemote& remote, const std::string& commit, const Deadline& until, Lookup& into);
   Lookup look_up(const std::string& commit, const Deadline& until);
+  // What each of these commits has; those that are not answered in time have nothing.
+  std::vector<Lookup> look_up_all(std::span<const std::string> commits, const Deadline& until, std::stop_token stop);
   Result<Committed> commit(const std::string& bytes, const Key& key);
 
   EntryStore& store_;

@@ -52,7 +52,8 @@ TEST(SessionsTest, RemembersWhatABuildHitAndStoredInThatOrder) {
   sessions.stored(key_of("9"));
   auto names = [&](const std::string& id) {
     std::string text;
-    for (const auto& use : sessions.keys(id)->uses) text += use.key.name + (use.stored ? "+ " : " ");
+    const auto keys = sessions.keys(id).value();
+    for (const auto& use : keys.uses) text += use.key.name + (use.stored ? "+ " : " ");
     return text;
   };
   EXPECT_EQ(names(one), "9+ 1+ 3+ ");
