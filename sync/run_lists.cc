@@ -129,13 +129,16 @@ Status RunLists::push(ConfiguredRemote& remote, const Entry& part, const Deadlin
   auto list = RunList::parse(*bytes);
   if (!list) return Ok{};  // damaged here: the store finds that out by itself
   RunList there{.commit = list->commit};
+  bool taken = false;  // somebody was quicker with this number
   for (uint64_t number = 0; number < kMostParts;) {
     auto key = list_key(list->commit, number);
     auto found = read_remote(remote, key, until, stop);
     if (!found && may_pass(found.error().code)) return std::move(found).error();
-    if (found && *found) {
-      merge_part(there, **found, remote.options.name);
+    bool is_there = found && *found;
+    if (is_there) merge_part(there, **found, remote.options.name);
+    if (is_there || taken) {
       ++number;
+      taken = false;
       continue;
     }
     if (there.covers(*list)) return Ok{};
@@ -145,9 +148,8 @@ Status RunLists::push(ConfiguredRemote& remote, const Entry& part, const Deadlin
     if (!stored && may_pass(stored.error().code)) return std::move(stored).error();
     if (!stored) return dropped(*list, remote, stored.error().message);
     if (*stored == StoreResult::stored) return Ok{};
-    // Somebody was quicker, or the answer to a try of our own was lost: theirs is read next. Where this machine may
-    // not read, it is passed by.
-    if (!found) ++number;
+    // Or the answer to a try of our own was lost: either way the part that is there is read next.
+    taken = true;
   }
   return dropped(*list, remote, "it has " + std::to_string(kMostParts) + " parts already");
 }

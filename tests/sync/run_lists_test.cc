@@ -120,6 +120,32 @@ TEST_F(RunListsTest, WhoLosesARaceTakesTheNextNumber) {
   EXPECT_EQ(part_of(remote, 1), list_of(kCommit, {"1"}));
 }
 
+TEST_F(RunListsTest, ATokenThatMayOnlyWriteIsEnough) {
+  auto& remote = parts_.add_remote("team", RemoteMode::write);
+  remote.first_wins = true;
+  put(remote, list_of(kCommit, {"7"}), 0);
+  remote.before = [](const std::string& verb, RemoteCall&) -> Status {
+    if (verb == "fetch") return Error{Code::permission_denied, "403"};
+    return Ok{};
+  };
+  ASSERT_TRUE(lists().publish(list_of(kCommit, {"1"})));
+  push_all();
+  EXPECT_EQ(part_of(remote, 0), list_of(kCommit, {"7"}));
+  EXPECT_EQ(part_of(remote, 1), list_of(kCommit, {"1"}));
+}
+
+TEST_F(RunListsTest, ARemoteThatContradictsItselfEndsTheAttempt) {
+  auto& remote = parts_.add_remote("team");
+  remote.store_result = StoreResult::already_there;
+  remote.before = [](const std::string& verb, RemoteCall&) -> Status {
+    if (verb == "fetch") return Error{Code::not_found, "404"};
+    return Ok{};
+  };
+  ASSERT_TRUE(lists().publish(list_of(kCommit, {"1"})));
+  push_all();
+  EXPECT_EQ(remote.calls("store"), static_cast<int>(RunLists::kMostParts));
+}
+
 TEST_F(RunListsTest, SomethingElseUnderItsNameIsPassedBy) {
   auto& remote = parts_.add_remote("team");
   remote.put(part_name(kCommit, 0), "<html>no list</html>");
