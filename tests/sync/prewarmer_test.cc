@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 #include <thread>
 
@@ -133,11 +134,12 @@ TEST_F(PrewarmerTest, TimeIsUpAlsoForARemoteThatIsSilent) {
 TEST_F(PrewarmerTest, AJobThatIsStoppedStartsNothingMore) {
   auto& remote = parts_.add_remote("team");
   put_entries(remote, 100);
-  std::promise<void> first, release;
+  std::promise<void> release;
   auto released = release.get_future().share();
-  std::once_flag once;
+  std::atomic<bool> first = false;
   remote.before = [&](const auto&, auto&) -> Status {
-    std::call_once(once, [&] { first.set_value(); });
+    first = true;
+    first.notify_all();
     released.get();
     return Ok{};
   };
@@ -145,7 +147,7 @@ TEST_F(PrewarmerTest, AJobThatIsStoppedStartsNothingMore) {
   for (int i = 0; i < 100; ++i) request.keys.push_back(flat(i));
   request.max_time = kLong;
   auto id = *prewarmer().begin(request);
-  first.get_future().get();
+  first.wait(false);
   prewarmer().stop(id);
   auto progress = finish(id);
   release.set_value();
@@ -168,10 +170,12 @@ TEST_F(PrewarmerTest, FailuresAreNoMissesAndSaidWithTheirReason) {
 TEST_F(PrewarmerTest, AQuestionThatComesMeanwhileJoinsThePullAndMakesItItsOwn) {
   auto& remote = parts_.add_remote("team");
   put_entries(remote, 1);
-  std::promise<FetchReply> answered;
-  remote.halfway = [&] { fetcher().fetch(flat(0), kLong, [&](FetchReply reply) { answered.set_value(reply); }); };
+  auto answered = std::make_shared<std::promise<FetchReply>>();
+  remote.halfway = [&, answered] {
+    fetcher().fetch(flat(0), kLong, [answered](const FetchReply& reply) { answered->set_value(reply); });
+  };
   auto progress = prewarm({.keys = {flat(0)}});
-  EXPECT_EQ(answered.get_future().get().outcome, FetchOutcome::here);
+  EXPECT_EQ(answered->get_future().get().outcome, FetchOutcome::here);
   EXPECT_EQ(progress.pulled, 1u);
   EXPECT_EQ(remote.calls("fetch"), 1);
   EXPECT_EQ(parts_.store->reader().find(flat(0))->origin, "team");
@@ -209,9 +213,9 @@ TEST_F(PrewarmerTest, CostsNoBudget) {
   auto& remote = parts_.add_remote("slow");
   put_entries(remote, 1);
   remote.before = [&](const auto&, auto&) -> Status {
-    std::promise<void> passed;
-    parts_.timers.run_after(Milliseconds(300) + 5 * Fetcher::kTick, [&] { passed.set_value(); });
-    passed.get_future().get();
+    auto passed = std::make_shared<std::promise<void>>();
+    parts_.timers.run_after(Milliseconds(300) + 5 * Fetcher::kTick, [passed] { passed->set_value(); });
+    passed->get_future().get();
     return Ok{};
   };
   auto session = parts_.sessions.begin();
@@ -237,7 +241,9 @@ TEST_F(PrewarmerTest, TakesAFewJobsAtOnceAndRemembersWhatEnded) {
             Code::unavailable);
   release.set_value();
   for (const auto& id : ids) EXPECT_EQ(finish(id).missing, 1u);
-  EXPECT_TRUE(prewarmer().begin({.commits = {}, .keys = {flat(9)}, .max_bytes = 0, .max_time = kLong}));
+  auto another = prewarmer().begin({.commits = {}, .keys = {flat(9)}, .max_bytes = 0, .max_time = kLong});
+  ASSERT_TRUE(another);
+  EXPECT_EQ(finish(*another).missing, 1u);
   EXPECT_FALSE(prewarmer().progress("4711"));
 }
 
