@@ -136,7 +136,8 @@ void Parser::add_run() {
       ->check(CLI::IsMember({"mount", "endpoint"}));
   // The same as --run-list always.
   run->add_flag_callback(
-      "--list-dirty", [this] { given_["run-list"] = {"always"}; }, "publish the run list though the work tree has changes");
+      "--list-dirty", [this] { given_["run-list"] = {"always"}; },
+      "publish the run list though the work tree has changes");
   run->add_option("command", arguments_.words, "the command and its arguments, after --")->type_name("COMMAND...");
   run->positionals_at_end();
 }

@@ -65,9 +65,10 @@ Result<PrewarmRequest> request_of(const Context& context, const std::string& bas
   auto history = git_first_parents(repository, base, kMostPrewarmCommits);
   if (!history) return in_context("no run list can be looked for", std::move(history).error());
   if (history->cut) {
-    context.output.note(fmt::format("this is a shallow clone: only {} of the last {} commits can be looked at "
-                                    "(git fetch --depth={}, or fetch-depth of actions/checkout)",
-                                    history->commits.size(), kMostPrewarmCommits, kMostPrewarmCommits));
+    context.output.note(
+        fmt::format("this is a shallow clone: only {} of the last {} commits can be looked at "
+                    "(git fetch --depth={}, or fetch-depth of actions/checkout)",
+                    history->commits.size(), kMostPrewarmCommits, kMostPrewarmCommits));
   }
   request.commits = std::move(history->commits);
   return request;

@@ -18,7 +18,8 @@ Result<std::string> ask(const GitRepository& repository, std::vector<std::string
   call.arguments = {"git", "--no-optional-locks"};
   call.arguments.insert(call.arguments.end(), words.begin(), words.end());
   call.environment = repository.environment;
-  for (const char* setting : {"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_PAGER=cat"}) call.environment.emplace_back(setting);
+  for (const char* setting : {"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_PAGER=cat"})
+    call.environment.emplace_back(setting);
   call.directory = repository.folder;
   call.limit = repository.limit;
   call.most_output = 8 << 20;
@@ -35,7 +36,8 @@ Result<std::string> ask(const GitRepository& repository, std::vector<std::string
 
 Result<std::string> git_commit(const GitRepository& repository, const std::string& revision) {
   // git would take it for an option.
-  if (revision.empty() || revision.front() == '-') return Error{Code::invalid_argument, "\"" + revision + "\" is no revision"};
+  if (revision.empty() || revision.front() == '-')
+    return Error{Code::invalid_argument, "\"" + revision + "\" is no revision"};
   auto said = ask(repository, {"rev-parse", "--verify", "--quiet", revision + "^{commit}"}, Code::not_found);
   if (said) return first_line(*said);
   // With --quiet it says nothing about a name that is not there.

@@ -15,8 +15,8 @@ struct NxTask {
 };
 
 // Tasks of the newest run.json that was written at or after `since` (seconds, 1970), without failed ones; empty when
-// there is none. It is looked for where nx keeps its cache: $NX_CACHE_DIRECTORY, `cacheDirectory` of nx.json, and nx's own
-// places below `workspace` and below `home`. A file that is no such thing is as none; nothing of it is trusted but
+// there is none. It is looked for where nx keeps its cache: $NX_CACHE_DIRECTORY, `cacheDirectory` of nx.json, and nx's
+// own places below `workspace` and below `home`. A file that is no such thing is as none; nothing of it is trusted but
 // that these hashes have these names.
 [[nodiscard]] std::vector<NxTask> nx_tasks(const std::filesystem::path& workspace,
                                            const std::map<std::string, std::string>& environment, std::time_t since);

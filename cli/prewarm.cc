@@ -13,9 +13,7 @@ namespace {
 constexpr Milliseconds kAnswerLimit{5000};
 constexpr size_t kShortCommit = 12;
 
-uint64_t number(const Json& progress, const char* name) {
-  return static_cast<uint64_t>(progress[name].integer_or(0));
-}
+uint64_t number(const Json& progress, const char* name) { return static_cast<uint64_t>(progress[name].integer_or(0)); }
 
 std::string source_of(const Json& progress, const std::string& base) {
   auto commit = progress["commit"].text_or("");

@@ -97,8 +97,8 @@ Result<ProgramEnd> run_program(const ProgramCall& call, const std::stop_token& s
   if (!ended && call.own_group) ::kill(-*child, SIGKILL);
   int code = wait_for(*child, until, ended);
   if (!ended) {
-    return Error{Code::unavailable, "the command was not done after " + std::to_string(call.limit.count() / 1000) +
-                                        " s"};
+    return Error{Code::unavailable,
+                 "the command was not done after " + std::to_string(call.limit.count() / 1000) + " s"};
   }
   return ProgramEnd{code, std::move(output.text), std::move(errors.text)};
 }

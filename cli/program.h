@@ -27,8 +27,8 @@ struct ProgramEnd {
 };
 
 // Runs it with no input and gives what it printed. `unavailable` when it was not done within the limit, printed more
-// than it may, or `stop` was requested: then it is killed, with its group if it has one. `not_found` when there is no such program.
-// From any thread.
+// than it may, or `stop` was requested: then it is killed, with its group if it has one. `not_found` when there is no
+// such program. From any thread.
 Result<ProgramEnd> run_program(const ProgramCall& call, const std::stop_token& stop = {});
 
 }  // namespace hitfs

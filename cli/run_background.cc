@@ -78,8 +78,9 @@ void RunBackground::prewarm(const std::stop_token& stop) {
   if (!id) state->prewarm_note = "no prewarm: " + id.error().message;
   if (id) state->prewarm = *id;
   if (id && history->cut) {
-    state->prewarm_note = fmt::format("prewarm: this is a shallow clone, only {} of the last {} commits can be looked at",
-                                      history->commits.size(), kMostPrewarmCommits);
+    state->prewarm_note =
+        fmt::format("prewarm: this is a shallow clone, only {} of the last {} commits can be looked at",
+                    history->commits.size(), kMostPrewarmCommits);
   }
 }
 

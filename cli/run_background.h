@@ -14,9 +14,9 @@
 
 namespace hitfs {
 
-// What `hitfs run` does beside its command: a prewarm if one was asked for, and finding out which commit is being built,
-// so that the build's run list can be published at the end. One thread of its own talks to git and the daemon; the
-// command never waits for it. Make it before the command starts, in the folder of the command.
+// What `hitfs run` does beside its command: a prewarm if one was asked for, and finding out which commit is being
+// built, so that the build's run list can be published at the end. One thread of its own talks to git and the daemon;
+// the command never waits for it. Make it before the command starts, in the folder of the command.
 class RunBackground {
  public:
   // Both outlive it.

@@ -100,8 +100,8 @@ Status put_run_list(Config& config, const RawSetting& setting) {
   for (const auto& [name, mode] : kModes) {
     if (text_of(setting) == name) return put(setting, Result<RunListMode>(mode), config.run_list);
   }
-  return Error{Code::invalid_argument, fmt::format("{}: run-list \"{}\": write clean, always or off", setting.origin,
-                                                   text_of(setting))};
+  return Error{Code::invalid_argument,
+               fmt::format("{}: run-list \"{}\": write clean, always or off", setting.origin, text_of(setting))};
 }
 Status put_ca_file(Config& config, const RawSetting& setting) {
   return put(setting, Result<std::string>(path_of(setting).string()), config.remote_defaults.ca_file);

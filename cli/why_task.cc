@@ -39,9 +39,8 @@ Result<Json> search(const Context& context, Lease& lease, const std::string& tas
   repository.environment = environment_without(secret_variables(context.config, context.environment));
   auto history = git_first_parents(repository, "HEAD", kMostPrewarmCommits);
   if (!history) return in_context("no run list can be looked for", std::move(history).error());
-  Json body = Json::Object{{"commits", Json::Array(history->commits.begin(), history->commits.end())},
-                           {"task", task},
-                           {"key", key}};
+  Json body = Json::Object{
+      {"commits", Json::Array(history->commits.begin(), history->commits.end())}, {"task", task}, {"key", key}};
   auto answer = lease.daemon().call("POST", "/v1/lists/search", body, Deadline::after(kSearchLimit));
   if (answer) (*answer)["shallow"] = history->cut;
   return answer;
@@ -50,8 +49,7 @@ Result<Json> search(const Context& context, Lease& lease, const std::string& tas
 // What the daemon knows about a key: {state, history}.
 Json story_of(Lease& lease, const std::string& key) {
   if (key.empty()) return Json();
-  auto answer =
-      lease.daemon().call("GET", "/v1/why?key=" + percent_encode(key), Json(), Deadline::after(kAnswerLimit));
+  auto answer = lease.daemon().call("GET", "/v1/why?key=" + percent_encode(key), Json(), Deadline::after(kAnswerLimit));
   return answer ? *std::move(answer) : Json();
 }
 
@@ -89,9 +87,10 @@ std::string never_text(const Json& answer) {
 
 void tell_story(const std::string& key, const Json& story, const Output& output) {
   const auto& history = story["history"].items();
-  output.line(fmt::format("{}: {}", key, history.empty() && story["state"].text_or("") != "here"
-                                             ? "never seen on this machine"
-                                             : story["state"].text_or("not known")));
+  output.line(fmt::format("{}: {}", key,
+                          history.empty() && story["state"].text_or("") != "here"
+                              ? "never seen on this machine"
+                              : story["state"].text_or("not known")));
   for (const auto& record : history) {
     output.line(fmt::format("  {}  {}", format_time(record["time_ms"].integer_or(0)), describe_access(record)));
   }

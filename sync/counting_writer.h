@@ -18,7 +18,8 @@ struct PullProgress {
 };
 
 // Passes on what a remote delivers, and counts it: in sum while somebody asks for it, so that the fetcher can tell
-// transfer from waiting, and for who watches this pull; what is done here with what has arrived is `here`. All outlive it. One thread.
+// transfer from waiting, and for who watches this pull; what is done here with what has arrived is `here`. All outlive
+// it. One thread.
 class CountingWriter final : public EntryWriter, private ByteSink {
  public:
   CountingWriter(EntryWriter& inner, std::atomic<uint64_t>& sum, PullProgress& progress, LocalWork& here)

@@ -94,17 +94,16 @@ void Daemon::build_parts(const DaemonOptions& options) {
   events_ = std::make_unique<EventLog>(*timers_);
   sessions_ = std::make_unique<Sessions>(options.patience.session_budget);
   retirement_ = std::make_unique<Retirement>(*store_, *events_, *timers_, paths_);
-  store_->observe(
-      {.committed =
-           [this](const Entry& entry) {
-             if (is_shared_result(entry)) sessions_->stored(entry.key);
-             events_->add(DaemonEvent::Kind::committed, entry.key, entry.id);
-           },
-       .retired =
-           [this](const Entry& entry, const std::string& why) {
-             store_->access_log().record(entry.key, AccessKind::evicted, why);
-             retirement_->on_retired(entry);
-           }});
+  store_->observe({.committed =
+                       [this](const Entry& entry) {
+                         if (is_shared_result(entry)) sessions_->stored(entry.key);
+                         events_->add(DaemonEvent::Kind::committed, entry.key, entry.id);
+                       },
+                   .retired =
+                       [this](const Entry& entry, const std::string& why) {
+                         store_->access_log().record(entry.key, AccessKind::evicted, why);
+                         retirement_->on_retired(entry);
+                       }});
   retirement_->resume();
   GuardLimits limits{.artifact_bytes = options.max_artifact_bytes, .unpacked_bytes = options.max_unpacked_bytes};
   fetcher_ = std::make_unique<Fetcher>(Fetcher::Parts{*store_, *remotes_, *scratch_, *sessions_, *timers_}, limits,

@@ -112,7 +112,8 @@ void Fetcher::begin(const Key& key, std::optional<Milliseconds> wait, std::funct
 }
 
 bool Fetcher::waits(const Pull& pull) {
-  return std::any_of(pull.waiters.begin(), pull.waiters.end(), [](const Waiter& one) { return one.timeout.has_value(); });
+  return std::any_of(pull.waiters.begin(), pull.waiters.end(),
+                     [](const Waiter& one) { return one.timeout.has_value(); });
 }
 
 bool Fetcher::someone_waits() {
@@ -255,7 +256,8 @@ void Fetcher::send_everybody_away() {
       // A prewarm waits for nobody's budget.
       auto others = std::stable_partition(pull.waiters.begin(), pull.waiters.end(),
                                           [](const Waiter& waiter) { return !waiter.timeout.has_value(); });
-      for (auto waiter = others; waiter != pull.waiters.end(); ++waiter) sent_away.emplace_back(key, std::move(*waiter));
+      for (auto waiter = others; waiter != pull.waiters.end(); ++waiter)
+        sent_away.emplace_back(key, std::move(*waiter));
       pull.waiters.erase(others, pull.waiters.end());
     }
   }

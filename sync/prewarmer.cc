@@ -118,8 +118,8 @@ void Prewarmer::pull(const std::shared_ptr<Job>& job, const RunList::Item& item)
   }
   auto& store = parts_.store;
   parts_.fetcher.prewarm(item.key, [job, item, &store](const FetchReply& reply) {
-    auto entry = reply.outcome == FetchOutcome::here ? store.reader().find(item.key)
-                                                     : Result<Entry>(Error{Code::not_found, ""});
+    auto entry =
+        reply.outcome == FetchOutcome::here ? store.reader().find(item.key) : Result<Entry>(Error{Code::not_found, ""});
     auto state = job->state.lock();
     auto& progress = state->progress;
     --state->under_way;
@@ -152,20 +152,12 @@ void Prewarmer::run(const std::shared_ptr<Job>& job, const std::stop_token& stop
 }
 
 Json to_json(const Prewarmer::Progress& progress) {
-  return Json::Object{{"done", progress.done},
-                      {"commit", progress.commit},
-                      {"distance", progress.distance},
-                      {"searched", progress.searched},
-                      {"wanted", progress.wanted},
-                      {"here", progress.here},
-                      {"pulled", progress.pulled},
-                      {"missing", progress.missing},
-                      {"failed", progress.failed},
-                      {"left_out", progress.left_out},
-                      {"bytes", progress.bytes},
-                      {"wanted_bytes", progress.wanted_bytes},
-                      {"limit", progress.limit},
-                      {"trouble", progress.trouble}};
+  return Json::Object{
+      {"done", progress.done},         {"commit", progress.commit},   {"distance", progress.distance},
+      {"searched", progress.searched}, {"wanted", progress.wanted},   {"here", progress.here},
+      {"pulled", progress.pulled},     {"missing", progress.missing}, {"failed", progress.failed},
+      {"left_out", progress.left_out}, {"bytes", progress.bytes},     {"wanted_bytes", progress.wanted_bytes},
+      {"limit", progress.limit},       {"trouble", progress.trouble}};
 }
 
 }  // namespace hitfs

@@ -28,25 +28,25 @@ class Prewarmer {
   struct Request {
     std::vector<std::string> commits = {};  // nearest first; the lists up to the first one of a build that succeeded
     std::vector<Key> keys = {};             // besides
-    uint64_t max_bytes = 0;            // 0: no limit but the store's
+    uint64_t max_bytes = 0;                 // 0: no limit but the store's
     Milliseconds max_time{0};
   };
 
   struct Progress {
     bool done = false;
-    std::string commit;        // whose list it is; empty when there is none
-    size_t distance = 0;       // its place in Request::commits
-    size_t searched = 0;       // commits that were looked up
-    uint64_t wanted = 0;       // keys; the sum of the next five and of what is under way
-    uint64_t here = 0;         // were on this machine
-    uint64_t pulled = 0;       // came now
-    uint64_t missing = 0;      // no remote has them
-    uint64_t failed = 0;       // could not be asked for
-    uint64_t left_out = 0;     // over a limit
-    uint64_t bytes = 0;        // of what came
+    std::string commit;         // whose list it is; empty when there is none
+    size_t distance = 0;        // its place in Request::commits
+    size_t searched = 0;        // commits that were looked up
+    uint64_t wanted = 0;        // keys; the sum of the next five and of what is under way
+    uint64_t here = 0;          // were on this machine
+    uint64_t pulled = 0;        // came now
+    uint64_t missing = 0;       // no remote has them
+    uint64_t failed = 0;        // could not be asked for
+    uint64_t left_out = 0;      // over a limit
+    uint64_t bytes = 0;         // of what came
     uint64_t wanted_bytes = 0;  // as far as the list says it
-    std::string limit;         // "bytes" or "time" when that limit left something out, "stopped"
-    std::string trouble;       // the first failure
+    std::string limit;          // "bytes" or "time" when that limit left something out, "stopped"
+    std::string trouble;        // the first failure
   };
 
   struct Parts {  // all outlive it

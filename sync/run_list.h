@@ -34,11 +34,11 @@ struct RunList {
   static constexpr size_t kMostItems = 50'000;
   static constexpr size_t kLongestTask = 512;
   static constexpr size_t kPlainBytes = 64 << 10;
-  static constexpr size_t kMostBytes = 8 << 20;       // as it travels
+  static constexpr size_t kMostBytes = 8 << 20;      // as it travels
   static constexpr size_t kMostUnpacked = 64 << 20;  // as JSON
 
   std::string commit;
-  bool complete = false;  // the build ended with success; else the list may lack what came after the failure
+  bool complete = false;         // the build ended with success; else the list may lack what came after the failure
   std::vector<Item> items = {};  // in the order in which the build needed them
 
   // The bytes of the list; `no_space` beyond the limits above.

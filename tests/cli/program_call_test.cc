@@ -1,7 +1,6 @@
-#include "cli/program.h"
-
 #include <gtest/gtest.h>
 
+#include "cli/program.h"
 #include "store/base/subprocess.h"
 
 namespace hitfs {

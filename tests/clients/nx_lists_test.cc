@@ -97,7 +97,8 @@ TEST_P(NxListsTest, EveryUnchangedTaskOfTheNextCommitIsPrewarmed) {
                                 {"/bin/sh", "-c", "\"$0\" prewarm && exec \"$@\"", hitfs({}, "").arguments.front()});
   EXPECT_EQ(rebuilt.code, 0) << rebuilt.output;
   for (const char* task : {"core:build", "ui:build"}) {
-    EXPECT_NE(rebuilt.output.find("nx run " + std::string(task) + "  [remote cache]"), std::string::npos) << rebuilt.output;
+    EXPECT_NE(rebuilt.output.find("nx run " + std::string(task) + "  [remote cache]"), std::string::npos)
+        << rebuilt.output;
   }
   EXPECT_EQ(rebuilt.output.find("nx run app:build  ["), std::string::npos) << rebuilt.output;
   const Json second = last_line(rebuilt.output);

@@ -120,8 +120,8 @@ TEST_F(MachinesTest, WhatABuildSavedThroughItsMountIsPrewarmedByCommit) {
   const GitRepository work(folder_ / "work");
   work.commit("one");
   const std::string script = "cp -a \"$0\" \"$1/saving\" && mv \"$1/saving\" \"$1/$2\"";
-  Command save = hitfs({"run", "--mount", mount_of("a"), "--layout", "flat", "--pattern", "[a-f0-9]{64}", "--", "/bin/sh",
-                        "-c", script, folder_ / "output", mount_of("a"), kName},
+  Command save = hitfs({"run", "--mount", mount_of("a"), "--layout", "flat", "--pattern", "[a-f0-9]{64}", "--",
+                        "/bin/sh", "-c", script, folder_ / "output", mount_of("a"), kName},
                        folder_ / "a");
   Command prewarm = hitfs({"prewarm"}, folder_ / "b");
   for (Command* one : {&save, &prewarm}) {

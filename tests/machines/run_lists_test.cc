@@ -18,8 +18,8 @@
 #include "tests/support/temp_dir.h"
 #include "tests/support/tools.h"
 
-// Run lists, prewarm and `why` for tasks with the program as people call it: machines (a store and a clone each), a team
-// server, and builds that use the endpoint as a build tool does.
+// Run lists, prewarm and `why` for tasks with the program as people call it: machines (a store and a clone each), a
+// team server, and builds that use the endpoint as a build tool does.
 namespace hitfs::testing {
 namespace {
 
@@ -89,15 +89,19 @@ class RunListsProgramTest : public ::testing::Test {
   }
   // What is on the server under a remote name; "" when nothing is.
   std::string on_server(const std::string& name) {
-    auto got = run({{"curl", "-sf", "-H", "Authorization: Bearer " + server_->token(),
-                     server_->url() + "/v1/cache/" + name}, {}, {}},
-                   kLimit);
+    auto got =
+        run({{"curl", "-sf", "-H", "Authorization: Bearer " + server_->token(), server_->url() + "/v1/cache/" + name},
+             {},
+             {}},
+            kLimit);
     return got.code == 0 ? got.output : "";
   }
   // The body, or "@" and the file that holds it.
   void send_to_server(const std::string& name, const std::string& body) {
     auto done = run({{"curl", "-sf", "-X", "PUT", "--data-binary", body, "-H",
-                      "Authorization: Bearer " + server_->token(), server_->url() + "/v1/cache/" + name}, {}, {}},
+                      "Authorization: Bearer " + server_->token(), server_->url() + "/v1/cache/" + name},
+                     {},
+                     {}},
                     kLimit);
     ASSERT_EQ(done.code, 0) << name << done.output;
   }
@@ -162,10 +166,12 @@ TEST_F(RunListsProgramTest, APublishedListHoldsNoSecretAndNoPlace) {
   ASSERT_EQ(run(build("a", main_, "101"), kLimit).code, 0);
   const auto list = on_server(part_name(one_, 0));
   EXPECT_EQ(list, R"({"commit":")" + one_ + R"(","complete":true,"hitfs-list":1,"keys":[{"bytes":)" +
-                      std::to_string(golden("nx-24.0.6.tar.gz").size()) + R"(,"how":"stored","key":"nx/101"}]})" + "\n");
+                      std::to_string(golden("nx-24.0.6.tar.gz").size()) + R"(,"how":"stored","key":"nx/101"}]})" +
+                      "\n");
   std::array<char, 256> host{};
   ASSERT_EQ(::gethostname(host.data(), host.size() - 1), 0);
-  for (const std::string& secret : {server_->token(), folder_.path().string(), std::string(host.data()), std::string("main")}) {
+  for (const std::string& secret :
+       {server_->token(), folder_.path().string(), std::string(host.data()), std::string("main")}) {
     EXPECT_EQ(list.find(secret), std::string::npos) << secret;
   }
 }
@@ -177,7 +183,8 @@ TEST_F(RunListsProgramTest, ADirtyTreePublishesNothingUnlessAsked) {
   const auto dirty = run(in_ci, kLimit);
   EXPECT_EQ(dirty.code, 0);
   EXPECT_TRUE(last_line(dirty.output)["list"].is_null()) << dirty.output;
-  EXPECT_NE(dirty.output.find("so nobody can prewarm from this build: the work tree has changes"), std::string::npos) << dirty.output;
+  EXPECT_NE(dirty.output.find("so nobody can prewarm from this build: the work tree has changes"), std::string::npos)
+      << dirty.output;
   EXPECT_EQ(parts_on_server(one_), 0u);
 
   const auto asked = run(build("a", main_, "101", {"--list-dirty"}), kLimit);
@@ -291,7 +298,8 @@ TEST_F(RunListsProgramTest, AShallowCloneIsSaidWithItsRemedy) {
   const GitRepository shallow(folder_ / "shallow", main_, 1);
   const auto prewarmed = run(on("b", {"prewarm"}, shallow.folder()), kLimit);
   EXPECT_EQ(prewarmed.code, 0);
-  EXPECT_NE(prewarmed.output.find("shallow clone: only 1 of the last 100 commits"), std::string::npos) << prewarmed.output;
+  EXPECT_NE(prewarmed.output.find("shallow clone: only 1 of the last 100 commits"), std::string::npos)
+      << prewarmed.output;
   EXPECT_NE(prewarmed.output.find("none of the last 1 commits of HEAD has a run list"), std::string::npos);
 }
 
@@ -349,8 +357,9 @@ TEST_F(RunListsProgramTest, WhyTellsOfATask) {
   EXPECT_EQ(other["key"].text_or(""), "nx/201");
   EXPECT_EQ(other["entry"]["state"].text_or(""), "here");
   const auto told = run(on("b", {"why", "lib-a:build"}, work.folder()), kLimit);
-  EXPECT_NE(told.output.find(one_.substr(0, 12) + " (1 before HEAD) built it under another hash, nx/101: its inputs differ"),
-            std::string::npos)
+  EXPECT_NE(
+      told.output.find(one_.substr(0, 12) + " (1 before HEAD) built it under another hash, nx/101: its inputs differ"),
+      std::string::npos)
       << told.output;
 
   work.git({"checkout", "--quiet", one_});

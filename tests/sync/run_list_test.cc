@@ -21,7 +21,8 @@ RunList small_list() {
 
 RunList list_of(size_t items) {
   RunList list{.commit = kCommit};
-  for (size_t i = 0; i < items; ++i) list.items.push_back({nx(std::to_string(i)), "task-" + std::to_string(i) + ":build"});
+  for (size_t i = 0; i < items; ++i)
+    list.items.push_back({nx(std::to_string(i)), "task-" + std::to_string(i) + ":build"});
   return list;
 }
 
@@ -63,7 +64,8 @@ TEST(RunListTest, RefusesWhatIsNoListAndWhatIsNewer) {
   EXPECT_EQ(code_of(good.substr(0, good.size() / 2)), Code::corrupt);
   EXPECT_EQ(code_of(R"({"hitfs-list":2,"commit":")" + kCommit + R"(","keys":[]})"), Code::invalid_argument);
   EXPECT_EQ(code_of(R"({"hitfs-list":1,"commit":"main","keys":[]})"), Code::corrupt);
-  EXPECT_EQ(code_of(R"({"hitfs-list":1,"commit":")" + kCommit + R"(","keys":[{"key":"no namespace"}]})"), Code::corrupt);
+  EXPECT_EQ(code_of(R"({"hitfs-list":1,"commit":")" + kCommit + R"(","keys":[{"key":"no namespace"}]})"),
+            Code::corrupt);
   auto packed = *list_of(5'000).encode();
   ASSERT_TRUE(packed.starts_with("\x1f\x8b"));
   packed[packed.size() / 2] = static_cast<char>(packed[packed.size() / 2] ^ 1);
