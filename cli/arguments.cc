@@ -61,7 +61,12 @@ constexpr Command kCommands[] = {
     {"unmount", "Take such a folder away; the last one ends hitfs", "hitfs unmount ~/cache"},
     {"status", "Show what works, what is kept and what waits", "hitfs status\n  hitfs status --json --follow"},
     {"flush", "Wait until everything is uploaded", "hitfs flush --flush 5m"},
-    {"why", "Tell what happened to an entry", "hitfs why nx/16753371117218787125\n  hitfs why ~/cache/1f3a5c"},
+    {"prewarm", "Pull what the last build of the branch needed, before anybody asks",
+     "hitfs prewarm                       the nearest commit that has a run list\n"
+     "  hitfs prewarm --base origin/main --max-bytes 2GB --max-time 1m\n"
+     "  hitfs prewarm - < keys               named ones, one per line"},
+    {"why", "Tell what happened to an entry or a task",
+     "hitfs why nx/16753371117218787125\n  hitfs why ~/cache/1f3a5c\n  hitfs why lib-a:build"},
     {"get", "Write an entry to a file or folder", "hitfs get --namespace flat 1f3a5c ./result"},
     {"put", "Keep a file or folder as an entry", "hitfs put --namespace flat 1f3a5c ./dist"},
     {"verify", "Check every byte of the store; damaged entries are pulled again",
@@ -82,6 +87,7 @@ class Parser {
   void add_run();
   void add_mounting();
   void add_entries();
+  void add_prewarm();
   void add_service();
   void add_token();
   void collect();
@@ -107,6 +113,7 @@ Parser::Parser() {
   add_run();
   add_mounting();
   add_entries();
+  add_prewarm();
   add_service();
   add_token();
 }
@@ -128,6 +135,10 @@ void Parser::add_run() {
   run->add_option("--name", arguments_.name, "name of that mount [its path]");
   run->add_option("--require", arguments_.require, "do not run without it: mount or endpoint")
       ->check(CLI::IsMember({"mount", "endpoint"}));
+  // The same as --run-list always.
+  run->add_flag_callback(
+      "--list-dirty", [this] { given_["run-list"] = {"always"}; },
+      "publish the run list though the work tree has changes");
   run->add_option("command", arguments_.words, "the command and its arguments, after --")->type_name("COMMAND...");
   run->positionals_at_end();
 }
@@ -151,9 +162,20 @@ void Parser::add_entries() {
   auto* init = command("init");
   init->add_flag("--force", arguments_.force, "overwrite the file that is there");
   init->add_flag("--print", arguments_.print, "show it, write nothing");
-  command("why")->add_option("key", arguments_.key, "NAMESPACE/NAME, a name, or a path in a mount")->required();
+  command("why")
+      ->add_option("key", arguments_.key, "NAMESPACE/NAME, a name, a path in a mount, or a task (lib-a:build)")
+      ->required();
   command("verify")->add_option("key", arguments_.key, "only this entry");
   command("status")->add_flag("--follow", arguments_.follow, "go on: a line for everything that happens");
+}
+
+void Parser::add_prewarm() {
+  auto* prewarm = command("prewarm");
+  prewarm->add_option("--base", arguments_.base, "look for a run list from here on [HEAD]")->type_name("REV");
+  prewarm->add_option("--max-bytes", given_["prewarm-max-bytes"], "as --prewarm-max-bytes")->type_name("");
+  prewarm->add_option("--max-time", given_["prewarm-max-time"], "as --prewarm-max-time")->type_name("");
+  prewarm->add_option("key", arguments_.words, "NAMESPACE/NAME or a name; - reads them from standard input")
+      ->type_name("KEY...");
 }
 
 void Parser::add_service() {

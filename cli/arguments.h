@@ -18,7 +18,7 @@ struct Arguments {
   std::optional<std::filesystem::path> config_file;
   std::vector<RawSetting> settings;  // --store, --remote, ...: flags of the configuration
 
-  std::vector<std::string> words;  // run: the command and its arguments
+  std::vector<std::string> words;  // run: the command and its arguments; prewarm: keys
   std::string mount_point;         // mount, unmount, run --mount
   std::string name;                // mount --name; token --name; put, get: the name of the entry
   bool allow_other = false, force = false, foreground = false, follow = false;
@@ -27,6 +27,7 @@ struct Arguments {
   std::string space = "flat";
   std::string path;  // put, get: file or folder; why: a path below a mount, or a key
   std::string key;   // why, verify
+  std::string base;  // prewarm: the revision
   std::string listen = "127.0.0.1:8080", tokens_file, tls_certificate, tls_key;
   std::vector<std::string> hosts;
   std::vector<std::string> rights, read_scopes;  // token add

@@ -70,13 +70,15 @@ std::string summary_line(const std::string& rung, const Json& counters) {
                      count("failed"), count("pending"), format_seconds(Milliseconds(count("waited_ms"))));
 }
 
-void print_summary(DaemonClient& daemon, const std::string& session, const std::string& rung, const Output& output) {
+void print_summary(DaemonClient& daemon, const std::string& session, const std::string& rung, const Output& output,
+                   const Json& more) {
   Result<Json> counters = Error{Code::unavailable, "the daemon did not answer at the beginning"};
   if (!session.empty()) {
     counters = daemon.call("DELETE", "/v1/sessions/" + session, Json(), Deadline::after(kAnswerLimit));
   }
   if (!counters) return output.note(rung + " · no figures: " + counters.error().message);
   (*counters)["rung"] = rung;
+  for (const auto& [name, value] : more.members()) (*counters)[name] = value;
   fmt::print(stderr, "{}\n", output.json() ? counters->dump() : summary_line(rung, *counters));
 }
 

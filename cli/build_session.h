@@ -29,7 +29,8 @@ void name_what_is_left(const Output& output, const FlushResult& left);
 // The one line of the end: "hitfs: mount · 214 hit (209 prewarmed) 0 miss · 0 pushed 0 refused 0 failed 0 pending ·
 // 9.8 s". The last figure is the time lost waiting. `rung` is "mount" or "endpoint".
 [[nodiscard]] std::string summary_line(const std::string& rung, const Json& counters);
-// Ends the session and prints its line (or JSON) to standard error.
-void print_summary(DaemonClient& daemon, const std::string& session, const std::string& rung, const Output& output);
+// Ends the session and prints its line (or JSON, with the members of `more` too) to standard error.
+void print_summary(DaemonClient& daemon, const std::string& session, const std::string& rung, const Output& output,
+                   const Json& more = Json());
 
 }  // namespace hitfs

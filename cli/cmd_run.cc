@@ -10,6 +10,7 @@
 #include "cli/lease.h"
 #include "cli/nx/nx_standing.h"
 #include "cli/nx/nx_workspace.h"
+#include "cli/run_background.h"
 #include "cli/tool_environment.h"
 #include "store/key.h"
 
@@ -94,14 +95,16 @@ void unmount(Cache& cache) {
 }
 
 void finish(const Context& context, Cache& cache, const std::string& session, const CommandEnd& end,
-            ForegroundSignals& signals) {
+            ForegroundSignals& signals, RunBackground& beside) {
   auto rung = cache.rung();
+  beside.collect_tasks(environment_for(context, cache));
   unmount(cache);
   // Whoever was told to end does not wait for uploads; they go on in the background.
   auto limit = end.told_to_end ? Milliseconds(0) : context.config.flush_limit();
+  auto more = beside.finish(session, end, limit);
   auto flushed = flush_pushes(cache.lease->daemon(), context.output, limit, [&] { return signals.asked_to_end(); });
   if (flushed) name_what_is_left(context.output, *flushed);
-  print_summary(cache.lease->daemon(), session, rung, context.output);
+  print_summary(cache.lease->daemon(), session, rung, context.output, more);
 }
 
 }  // namespace
@@ -119,10 +122,13 @@ int cmd_run(const Context& context) {
     ForegroundSignals signals;
     if (cache.lease) say_where_nx_stands(context, cache);
     auto session = cache.lease ? begin_session(cache.lease->daemon()) : "";
+    std::optional<RunBackground> beside;
+    if (cache.lease) beside.emplace(context, cache.lease->daemon());
     auto end = run_in_foreground(words, environment_for(context, cache), signals);
     if (end) how = *end;
     if (!end) how.exit_code = report_not_started(words.front(), end.error());
-    if (cache.lease) finish(context, cache, session, how, signals);
+    if (cache.lease) finish(context, cache, session, how, signals, *beside);
+    beside.reset();
     cache.lease.reset();
   }
   return end_alike(how);

@@ -8,6 +8,7 @@
 #include "cli/exit_codes.h"
 #include "cli/lease.h"
 #include "cli/units.h"
+#include "cli/why_task.h"
 #include "store/key.h"
 #include "store/layout.h"
 
@@ -54,6 +55,7 @@ Result<Key> key_asked_for(const Context& context, Lease& lease) {
 int cmd_why(const Context& context) {
   auto lease = Lease::take(context, false);
   if (!lease) return context.output.fail(lease.error());
+  if (is_task_name(context.arguments.key)) return why_task(context, *lease, context.arguments.key);
   auto key = key_asked_for(context, *lease);
   if (!key) return context.output.fail(key.error());
   auto answer =

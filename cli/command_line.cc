@@ -15,12 +15,12 @@ struct Command {
   int (*run)(const Context&);
 };
 
-constexpr Command kCommands[] = {{"run", cmd_run},          {"start", cmd_start},       {"stop", cmd_stop},
-                                 {"serve", cmd_serve},      {"mount", cmd_mount},       {"unmount", cmd_unmount},
-                                 {"status", cmd_status},    {"flush", cmd_flush},       {"why", cmd_why},
-                                 {"get", cmd_get},          {"put", cmd_put},           {"verify", cmd_verify},
-                                 {"init", cmd_init},        {"config", cmd_config},     {"token add", cmd_token},
-                                 {"token list", cmd_token}, {"token revoke", cmd_token}};
+constexpr Command kCommands[] = {{"run", cmd_run},         {"start", cmd_start},      {"stop", cmd_stop},
+                                 {"serve", cmd_serve},     {"mount", cmd_mount},      {"unmount", cmd_unmount},
+                                 {"status", cmd_status},   {"flush", cmd_flush},      {"prewarm", cmd_prewarm},
+                                 {"why", cmd_why},         {"get", cmd_get},          {"put", cmd_put},
+                                 {"verify", cmd_verify},   {"init", cmd_init},        {"config", cmd_config},
+                                 {"token add", cmd_token}, {"token list", cmd_token}, {"token revoke", cmd_token}};
 
 }  // namespace
 

@@ -18,6 +18,9 @@ namespace hitfs {
 // Where a setting comes from; a higher one wins.
 enum class Source { standard, workspace, system_file, user_file, environment, flag };
 
+// Of which builds `hitfs run` publishes the run list.
+enum class RunListMode { off, clean, always };
+
 // A remote as configured, before its token is fetched.
 struct RemoteConfig {
   RemoteOptions options;  // mode and token are filled in later
@@ -50,6 +53,10 @@ struct Config {
   Milliseconds idle{60000};
   Milliseconds flush{10000}, flush_ci{60000};
   uint16_t port = 0;
+  RunListMode run_list = RunListMode::clean;
+  std::string prewarm_base;  // revision whose nearest run list `run` pulls; "" for none
+  uint64_t prewarm_max_bytes = 4ull << 30;
+  Milliseconds prewarm_max_time{300'000};
   std::string on_push_failed;
   log::Level log_level = log::Level::info;
   bool ci = false;  // $CI says that this is a machine that forgets

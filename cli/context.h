@@ -53,6 +53,7 @@ int cmd_mount(const Context& context);
 int cmd_unmount(const Context& context);
 int cmd_status(const Context& context);
 int cmd_flush(const Context& context);
+int cmd_prewarm(const Context& context);
 int cmd_why(const Context& context);
 int cmd_get(const Context& context);
 int cmd_put(const Context& context);

@@ -89,8 +89,13 @@ DaemonClient& Lease::daemon() {
 
 std::string settings_digest(const Config& config) {
   std::string text;
+  // What concerns one command, or one mount, is no setting of what runs.
+  auto of_a_command = [](const std::string& key) {
+    return key == "layout" || key == "pattern" || key == "complete" || key == "flush" || key == "run-list" ||
+           key.starts_with("prewarm-");
+  };
   for (const auto& one : config.effective) {
-    if (one.key != "layout" && one.key != "pattern" && one.key != "complete" && one.key != "flush") {
+    if (!of_a_command(one.key)) {
       text += fmt::format("{}={}\n", one.key, one.value);
     }
   }

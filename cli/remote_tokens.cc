@@ -1,17 +1,10 @@
 // How remotes get their modes and tokens; the rest of the configuration is in config.cc.
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 
 #include "cli/config.h"
+#include "cli/program.h"
 #include "store/base/io.h"
 #include "store/base/subprocess.h"
 
@@ -58,43 +51,18 @@ Result<std::string> token_of_file(const std::string& path) {
   return checked_token(first_line(*text), "token-file " + path);
 }
 
-// The output of a command, at most until the deadline; the command is killed and reaped in every case.
-Result<std::string> output_of(const std::string& command, const Deadline& until) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) < 0) return system_error("pipe", errno);
-  UniqueFd read_end(ends[0]), write_end(ends[1]);
-  SpawnOptions options;
-  options.arguments = {"/bin/sh", "-c", command};
-  options.environment = environment_without({});
-  options.standard[0] = -1;
-  options.standard[1] = write_end.get();
-  options.die_with_parent = true;
-  auto child = spawn(options);
-  if (!child) return std::move(child).error();
-  write_end.reset();
-  std::string text;
-  std::array<char, 1024> piece;
-  bool ended = false;
-  while (!ended && !until.passed() && text.size() <= kLongestToken) {
-    pollfd polled{read_end.get(), POLLIN, 0};
-    if (::poll(&polled, 1, static_cast<int>(until.left().count())) <= 0) continue;
-    auto got = ::read(read_end.get(), piece.data(), piece.size());
-    ended = got == 0;
-    if (got > 0) text.append(piece.data(), static_cast<size_t>(got));
-  }
-  if (!ended) ::kill(*child, SIGKILL);
-  int status = 0;
-  while (::waitpid(*child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (!ended) return Error{Code::unavailable, "the command was not done after 10 s"};
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return Error{Code::unavailable, "the command failed"};
-  return text;
-}
-
 Result<std::string> token_of_command(const std::string& command, const std::string& origin) {
-  auto text = output_of(command, Deadline::after(kCommandLimit));
-  if (!text) return in_context(origin + ": token-command", std::move(text).error());
-  return checked_token(first_line(*text), origin + ": token-command");
+  ProgramCall call;
+  call.arguments = {"/bin/sh", "-c", command};
+  call.environment = environment_without({});
+  call.limit = kCommandLimit;
+  call.most_output = kLongestToken;
+  call.keep_errors = false;
+  call.own_group = false;
+  auto ended = run_program(call);
+  if (ended && ended->exit_code != 0) ended = Error{Code::unavailable, "the command failed"};
+  if (!ended) return in_context(origin + ": token-command", std::move(ended).error());
+  return checked_token(first_line(ended->output), origin + ": token-command");
 }
 
 // The nearest one counts; "" when nobody names one.

@@ -95,6 +95,15 @@ Status put_generation(Config& config, const RawSetting& setting) {
 Status put_port(Config& config, const RawSetting& setting) {
   return put(setting, parse_number(text_of(setting), 0, 65535), config.port);
 }
+Status put_run_list(Config& config, const RawSetting& setting) {
+  constexpr std::pair<std::string_view, RunListMode> kModes[] = {
+      {"off", RunListMode::off}, {"clean", RunListMode::clean}, {"always", RunListMode::always}};
+  for (const auto& [name, mode] : kModes) {
+    if (text_of(setting) == name) return put(setting, Result<RunListMode>(mode), config.run_list);
+  }
+  return Error{Code::invalid_argument,
+               fmt::format("{}: run-list \"{}\": write clean, always or off", setting.origin, text_of(setting))};
+}
 Status put_ca_file(Config& config, const RawSetting& setting) {
   return put(setting, Result<std::string>(path_of(setting).string()), config.remote_defaults.ca_file);
 }
@@ -139,6 +148,13 @@ constexpr auto kSettings = std::to_array<SettingSpec>({
     {"flush", "how long the end of a run waits for uploads", "10s", kWaits, put_duration<&Config::flush>},
     {"flush-ci", "the same where $CI is set", "1m", kWaits, put_duration<&Config::flush_ci>},
     {"port", "of the endpoint on 127.0.0.1; 0 for any", "0", kMachine, put_port},
+    {"run-list", "publish what a build hit and stored: clean (of a clean work tree), always or off", "clean", "",
+     put_run_list},
+    {"prewarm-base", "a revision: run pulls what the nearest run list before it names", "", "",
+     put_text<&Config::prewarm_base>},
+    {"prewarm-max-bytes", "most that a prewarm pulls, 0 for no limit", "4GiB", kMachine,
+     put_size<&Config::prewarm_max_bytes>},
+    {"prewarm-max-time", "the longest that a prewarm takes", "5m", kWaits, put_duration<&Config::prewarm_max_time>},
     {"on-push-failed", "command for an upload that failed", "", kRuns, put_text<&Config::on_push_failed>},
     {"log-level", "debug, info, warn, error or off", "info", kMachine, put_log_level},
 });

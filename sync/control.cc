@@ -18,6 +18,7 @@ constexpr size_t kMostBody = 16 << 20;
 constexpr size_t kMostShown = 1'000;
 constexpr Milliseconds kReportPatience{1'000};
 constexpr std::string_view kSessions = "/v1/sessions/";
+constexpr std::string_view kPrewarms = "/v1/prewarm/";
 
 int status_of(Code code) {
   switch (code) {
@@ -30,10 +31,6 @@ int status_of(Code code) {
     case Code::internal: return 500;
   }
   return 500;
-}
-
-HttpReply error_reply(const Error& error) {
-  return json_reply(status_of(error.code), Json::Object{{"code", to_string(error.code)}, {"error", error.message}});
 }
 
 HttpReply reply_of(Result<Json> result) { return result ? json_reply(200, *result) : error_reply(result.error()); }
@@ -87,6 +84,10 @@ uint64_t to_number(const std::string& text) { return std::strtoull(text.c_str(),
 
 }  // namespace
 
+HttpReply error_reply(const Error& error) {
+  return json_reply(status_of(error.code), Json::Object{{"code", to_string(error.code)}, {"error", error.message}});
+}
+
 std::string query_value(std::string_view query, std::string_view name) {
   while (!query.empty()) {
     auto end = std::min(query.find('&'), query.size());
@@ -121,6 +122,9 @@ Control::Route Control::route_of(const HttpRequest& request) {
       {"POST", "/v1/flush", &Control::flush},
       {"POST", "/v1/verify", &Control::verify},
       {"POST", "/v1/sessions", &Control::begin_session},
+      {"POST", "/v1/lists", &Control::publish_list},
+      {"POST", "/v1/lists/search", &Control::search_lists},
+      {"POST", "/v1/prewarm", &Control::begin_prewarm},
       {"POST", "/v1/unpark", &Control::unpark},
       {"POST", "/v1/stop", &Control::stop},
   };
@@ -128,6 +132,8 @@ Control::Route Control::route_of(const HttpRequest& request) {
     if (request.method == row.method && request.path == row.path) return row.route;
   }
   if (request.method == "DELETE" && request.path.starts_with(kSessions)) return &Control::end_session;
+  if (request.method == "GET" && request.path.starts_with(kPrewarms)) return &Control::prewarm_progress;
+  if (request.method == "DELETE" && request.path.starts_with(kPrewarms)) return &Control::end_prewarm;
   return nullptr;
 }
 
@@ -173,6 +179,8 @@ void Control::store(const HttpRequest&, const Json& body, HttpResponder responde
     if (!key) return std::move(key).error();
     auto reply = parts_.handover.store(body["front"].text_or(""), body["file"].text_or(""), *key);
     if (!reply) return std::move(reply).error();
+    // What was there already is a result of this build all the same; what is new, its commit has noted.
+    if (reply->outcome == StoreOutcome::same) parts_.sessions.stored(*key);
     return Json(Json::Object{{"outcome", to_text(reply->outcome)}, {"why", reply->why}});
   });
 }
@@ -218,7 +226,8 @@ void Control::uses(const HttpRequest&, const Json& body, HttpResponder responder
     Use use{*std::move(key), static_cast<uint64_t>(item["entry"].integer_or(0)), item["hit"].bool_or(true)};
     // What is not here is counted by the fetcher, which knows a miss from a failure.
     if (!use.hit) continue;
-    parts_.sessions.hit(use.key, /*prewarmed=*/false);
+    auto entry = parts_.store.reader().find(use.key);
+    parts_.sessions.hit(use.key, entry && entry->origin.ends_with(kPrewarmed));
     parts_.store.access_log().record(use.key, AccessKind::hit, body["front"].text_or(""));
     // Only the order of eviction depends on it.
     [[maybe_unused]] auto touched = parts_.store.touch(use.entry_id);

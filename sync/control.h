@@ -10,8 +10,10 @@
 #include "sync/fetcher.h"
 #include "sync/handover.h"
 #include "sync/listener/http_server.h"
+#include "sync/prewarmer.h"
 #include "sync/pusher.h"
 #include "sync/retirement.h"
+#include "sync/run_lists.h"
 #include "sync/sessions.h"
 #include "sync/thread_pool.h"
 
@@ -31,6 +33,8 @@ class Control final : public HttpHandler {
     Retirement& retirement;
     EventLog& events;
     Sessions& sessions;
+    RunLists& lists;
+    Prewarmer& prewarmer;
     std::function<void()> stop;  // asks the daemon to end
   };
   explicit Control(const Parts& parts);
@@ -56,6 +60,12 @@ class Control final : public HttpHandler {
   void verify(const HttpRequest&, const Json& body, HttpResponder responder);
   void begin_session(const HttpRequest&, const Json& body, HttpResponder responder);
   void end_session(const HttpRequest& request, const Json& body, HttpResponder responder);
+  // Run lists and prewarm: control_lists.cc.
+  void publish_list(const HttpRequest&, const Json& body, HttpResponder responder);
+  void search_lists(const HttpRequest&, const Json& body, HttpResponder responder);
+  void begin_prewarm(const HttpRequest&, const Json& body, HttpResponder responder);
+  void prewarm_progress(const HttpRequest& request, const Json&, HttpResponder responder);
+  void end_prewarm(const HttpRequest& request, const Json&, HttpResponder responder);
   void unpark(const HttpRequest&, const Json& body, HttpResponder responder);
   void stop(const HttpRequest&, const Json& body, HttpResponder responder);
 
@@ -72,6 +82,9 @@ class Control final : public HttpHandler {
   ThreadPool commits_{4};
   ThreadPool long_tasks_{4};
 };
+
+// The answer for an error: its status, and {code, error}.
+[[nodiscard]] HttpReply error_reply(const Error& error);
 
 // The value of `name` in a raw query string, percent-decoded; "" when it is not there.
 [[nodiscard]] std::string query_value(std::string_view query, std::string_view name);

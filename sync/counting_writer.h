@@ -14,10 +14,12 @@ namespace hitfs {
 struct PullProgress {
   std::atomic<uint64_t> bytes{0};
   std::atomic<uint64_t> total{0};  // 0: not known
+  std::atomic<bool> asked{true};   // somebody asked for this entry; else it is being prewarmed
 };
 
-// Passes on what a remote delivers, and counts it: in sum, so that the fetcher can tell transfer from waiting, and for
-// who watches this pull; what is done here with what has arrived is `here`. All outlive it. One thread.
+// Passes on what a remote delivers, and counts it: in sum while somebody asks for it, so that the fetcher can tell
+// transfer from waiting, and for who watches this pull; what is done here with what has arrived is `here`. All outlive
+// it. One thread.
 class CountingWriter final : public EntryWriter, private ByteSink {
  public:
   CountingWriter(EntryWriter& inner, std::atomic<uint64_t>& sum, PullProgress& progress, LocalWork& here)
@@ -45,7 +47,7 @@ class CountingWriter final : public EntryWriter, private ByteSink {
     return static_cast<ByteSink*>(this);
   }
   Status write(std::span<const std::byte> bytes) override {
-    sum_ += bytes.size();
+    if (progress_.asked) sum_ += bytes.size();
     progress_.bytes += bytes.size();
     const LocalWork::Part writing(here_);
     return sink_->write(bytes);

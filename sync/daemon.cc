@@ -20,6 +20,11 @@ constexpr size_t kFetchThreads = 32;
 // The signal by which POST /v1/stop ends the main thread's wait.
 constexpr int kStopSignal = SIGTERM;
 
+// What a build made here and others may have: it belongs into the run list.
+bool is_shared_result(const Entry& entry) {
+  return entry.origin == "local" && entry.exit_code == 0 && entry.key.space != kListSpace;
+}
+
 // Everything the daemon consists of, in the order in which it is built; destroyed in the opposite one.
 class Daemon {
  public:
@@ -41,8 +46,10 @@ class Daemon {
   std::unique_ptr<Sessions> sessions_;
   std::unique_ptr<Retirement> retirement_;
   std::unique_ptr<Fetcher> fetcher_;
+  std::unique_ptr<RunLists> lists_;
   std::unique_ptr<Pusher> pusher_;
   Guarded<Pusher*> running_pusher_;  // for the remotes' threads, which live longer
+  std::unique_ptr<Prewarmer> prewarmer_;
   std::unique_ptr<Handover> handover_;
   std::unique_ptr<Control> control_;
   UniqueFd socket_;
@@ -87,27 +94,32 @@ void Daemon::build_parts(const DaemonOptions& options) {
   events_ = std::make_unique<EventLog>(*timers_);
   sessions_ = std::make_unique<Sessions>(options.patience.session_budget);
   retirement_ = std::make_unique<Retirement>(*store_, *events_, *timers_, paths_);
-  store_->observe(
-      {.committed = [this](const Entry& entry) { events_->add(DaemonEvent::Kind::committed, entry.key, entry.id); },
-       .retired =
-           [this](const Entry& entry, const std::string& why) {
-             store_->access_log().record(entry.key, AccessKind::evicted, why);
-             retirement_->on_retired(entry);
-           }});
+  store_->observe({.committed =
+                       [this](const Entry& entry) {
+                         if (is_shared_result(entry)) sessions_->stored(entry.key);
+                         events_->add(DaemonEvent::Kind::committed, entry.key, entry.id);
+                       },
+                   .retired =
+                       [this](const Entry& entry, const std::string& why) {
+                         store_->access_log().record(entry.key, AccessKind::evicted, why);
+                         retirement_->on_retired(entry);
+                       }});
   retirement_->resume();
   GuardLimits limits{.artifact_bytes = options.max_artifact_bytes, .unpacked_bytes = options.max_unpacked_bytes};
   fetcher_ = std::make_unique<Fetcher>(Fetcher::Parts{*store_, *remotes_, *scratch_, *sessions_, *timers_}, limits,
                                        kFetchThreads);
   auto order = options.continuous_integration ? PushQueue::Order::smallest_first : PushQueue::Order::oldest_first;
-  pusher_ = std::make_unique<Pusher>(Pusher::Parts{*store_, *remotes_, *scratch_, *sessions_},
+  lists_ = std::make_unique<RunLists>(*store_, *remotes_, *scratch_, [this] { pusher_->wake(); });
+  pusher_ = std::make_unique<Pusher>(Pusher::Parts{*store_, *remotes_, *scratch_, *sessions_, lists_.get()},
                                      Pusher::Options{.order = order, .on_push_failed = options.on_push_failed});
   *running_pusher_.lock() = pusher_.get();
+  prewarmer_ = std::make_unique<Prewarmer>(Prewarmer::Parts{*store_, *fetcher_, *lists_});
   handover_ = std::make_unique<Handover>(*store_, *remotes_, paths_, limits, [this] { pusher_->wake(); });
 }
 
 Status Daemon::serve() {
   control_ = std::make_unique<Control>(Control::Parts{*store_, *remotes_, *scratch_, *fetcher_, *pusher_, *handover_,
-                                                      *retirement_, *events_, *sessions_,
+                                                      *retirement_, *events_, *sessions_, *lists_, *prewarmer_,
                                                       [] { ::kill(::getpid(), kStopSignal); }});
   // The store's lock is held, so a socket file that is there belongs to a dead daemon.
   auto socket = listen_unix(paths_.daemon_socket(), UnixSocket::stream);

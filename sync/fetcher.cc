@@ -1,5 +1,6 @@
 #include "sync/fetcher.h"
 
+#include <algorithm>
 #include <set>
 
 #include "store/base/log.h"
@@ -57,12 +58,12 @@ std::vector<Fetcher::Progress> Fetcher::under_way() {
 }
 
 // The answers that need no remote: it is here, or nobody can be asked.
-std::optional<FetchReply> Fetcher::answer_at_once(const Key& key) {
+std::optional<FetchReply> Fetcher::answer_at_once(const Key& key, bool asked) {
   auto entry = parts_.store.reader().find(key);
   if (entry) return FetchReply{FetchOutcome::here, entry->id, ""};
   if (entry.error().code != Code::not_found) return unavailable(entry.error().message);
   if (!parts_.remotes.any_readable()) return FetchReply{FetchOutcome::absent, 0, "no remote"};
-  if (parts_.sessions.budget_left() <= Milliseconds(0)) {
+  if (asked && parts_.sessions.budget_left() <= Milliseconds(0)) {
     parts_.store.access_log().record(key, AccessKind::budget_spent, "");
     return unavailable("budget spent");
   }
@@ -81,24 +82,55 @@ FetchReply Fetcher::counted(const Key& key, FetchReply reply) {
 }
 
 void Fetcher::fetch(const Key& key, Milliseconds wait, std::function<void(FetchReply)> done) {
-  if (auto now = answer_at_once(key)) return done(counted(key, *std::move(now)));
+  if (auto now = answer_at_once(key, true)) return done(counted(key, *std::move(now)));
+  begin(key, wait, std::move(done));
+}
+
+void Fetcher::prewarm(const Key& key, std::function<void(FetchReply)> done) {
+  if (auto now = answer_at_once(key, false)) return done(*std::move(now));
+  begin(key, std::nullopt, std::move(done));
+}
+
+// Joins the pull of that key, or starts it; without `wait` as a prewarm.
+void Fetcher::begin(const Key& key, std::optional<Milliseconds> wait, std::function<void(FetchReply)> done) {
   bool first = false;
   {
     auto state = state_.lock();
     auto [pull, inserted] = state->pulls.try_emplace(key);
     first = inserted;
     uint64_t id = ++state->last_waiter;
-    auto timeout = parts_.timers.run_after(wait, [this, key, id] { waiter_timed_out(key, id); });
+    std::optional<TimerQueue::Ticket> timeout;
+    if (wait) {
+      timeout = parts_.timers.run_after(*wait, [this, key, id] { waiter_timed_out(key, id); });
+      pull->second.asked = true;
+      if (pull->second.progress) pull->second.progress->asked = true;
+      start_ticking_locked(*state);
+    }
     pull->second.waiters.push_back({id, std::move(done), timeout});
-    start_ticking_locked(*state);
   }
   if (first) threads_.submit([this, key] { pull(key); });
 }
 
+bool Fetcher::waits(const Pull& pull) {
+  return std::any_of(pull.waiters.begin(), pull.waiters.end(),
+                     [](const Waiter& one) { return one.timeout.has_value(); });
+}
+
+bool Fetcher::someone_waits() {
+  auto state = state_.lock();
+  return std::any_of(state->pulls.begin(), state->pulls.end(), [](const auto& pull) { return waits(pull.second); });
+}
+
+bool Fetcher::is_asked(const Key& key) {
+  auto state = state_.lock();
+  auto found = state->pulls.find(key);
+  return found == state->pulls.end() || found->second.asked;
+}
+
 void Fetcher::pull(const Key& key) {
   // An entry that was committed between the question and this thread is the first to be looked for.
-  auto now = answer_at_once(key);
-  finish(key, counted(key, now ? *std::move(now) : pull_from_all(key)));
+  auto now = answer_at_once(key, is_asked(key));
+  finish(key, now ? *std::move(now) : pull_from_all(key));
 }
 
 FetchReply Fetcher::pull_from_all(const Key& key) {
@@ -133,10 +165,10 @@ FetchReply Fetcher::pull_from(ConfiguredRemote& remote, const Key& key) {
   auto fetched = remote.remote->fetch(remote.name_of(key), counting, call);
   asking(key, nullptr, nullptr);
   if (!fetched && fetched.error().code == Code::not_found) return {FetchOutcome::absent, 0, ""};
-  Result<Admission> admitted =
-      fetched ? finished(incoming, remote.options.name, here_) : Result<Admission>(fetched.error());
+  auto origin = remote.options.name + std::string(is_asked(key) ? "" : kPrewarmed);
+  Result<Admission> admitted = fetched ? finished(incoming, origin, here_) : Result<Admission>(fetched.error());
   if (admitted) {
-    log.record(key, AccessKind::pulled, remote.options.name);
+    log.record(key, AccessKind::pulled, origin);
     return {FetchOutcome::here, admitted->entry_id, ""};
   }
   auto error = std::move(admitted).error();
@@ -149,13 +181,16 @@ FetchReply Fetcher::pull_from(ConfiguredRemote& remote, const Key& key) {
 
 void Fetcher::finish(const Key& key, const FetchReply& reply) {
   std::vector<Waiter> waiters;
+  bool asked = false;
   {
     auto state = state_.lock();
     auto found = state->pulls.find(key);
     if (found == state->pulls.end()) return;
     waiters = std::move(found->second.waiters);
+    asked = found->second.asked;
     state->pulls.erase(found);
   }
+  if (asked) counted(key, reply);
   for (auto& waiter : waiters) {
     if (waiter.timeout) parts_.timers.cancel(*waiter.timeout);
     waiter.done(reply);
@@ -192,7 +227,7 @@ void Fetcher::tick() {
   {
     auto state = state_.lock();
     state->ticking = false;
-    for (auto& [key, pull] : state->pulls) someone_waits |= !pull.waiters.empty();
+    for (auto& [key, pull] : state->pulls) someone_waits |= waits(pull);
     if (someone_waits) start_ticking_locked(*state);
   }
   if (!someone_waits || useful) return;
@@ -206,6 +241,7 @@ void Fetcher::asking(const Key& key, ConfiguredRemote* remote, std::shared_ptr<P
   if (found == state->pulls.end()) return;
   found->second.asking = remote;
   found->second.progress = std::move(progress);
+  if (found->second.progress) found->second.progress->asked = found->second.asked;
 }
 
 // The budget is spent: every waiter gets its answer, and the remotes that were waited for are given up until they
@@ -216,9 +252,13 @@ void Fetcher::send_everybody_away() {
   {
     auto state = state_.lock();
     for (auto& [key, pull] : state->pulls) {
-      if (!pull.waiters.empty() && pull.asking) too_slow.insert(pull.asking);
-      for (auto& waiter : pull.waiters) sent_away.emplace_back(key, std::move(waiter));
-      pull.waiters.clear();
+      if (waits(pull) && pull.asking) too_slow.insert(pull.asking);
+      // A prewarm waits for nobody's budget.
+      auto others = std::stable_partition(pull.waiters.begin(), pull.waiters.end(),
+                                          [](const Waiter& waiter) { return !waiter.timeout.has_value(); });
+      for (auto waiter = others; waiter != pull.waiters.end(); ++waiter)
+        sent_away.emplace_back(key, std::move(*waiter));
+      pull.waiters.erase(others, pull.waiters.end());
     }
   }
   for (auto* remote : too_slow) remote->remote->trip("it used up the build's budget of waiting");

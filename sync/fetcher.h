@@ -24,6 +24,9 @@
 
 namespace hitfs {
 
+// Behind the remote's name in the origin of an entry that came before anybody asked for it.
+inline constexpr std::string_view kPrewarmed = " (prewarmed)";
+
 // Brings entries here: one download per key however many wait for it, remotes in their order, nothing visible before it
 // is checked and committed. A waiter that runs out of patience gets its answer; the pull goes on for the next one.
 //
@@ -31,6 +34,10 @@ namespace hitfs {
 // arrived and nothing was done here with what had arrived counts as waiting, and when the session's budget is spent,
 // every waiter is answered at once and later questions are instant misses. Safe from several threads; `done` runs on a
 // thread of the fetcher and must not block.
+//
+// A prewarm uses the same pulls, but nobody waits for it: it counts as no miss and no failure, costs no budget, and
+// what it brought has kPrewarmed behind the remote's name in its origin. A question for the same key that comes
+// meanwhile joins the pull and makes it an ordinary one.
 class Fetcher {
  public:
   static constexpr Milliseconds kTick{100};
@@ -49,6 +56,10 @@ class Fetcher {
   ~Fetcher();
 
   void fetch(const Key& key, Milliseconds wait, std::function<void(FetchReply)> done);
+  // Pulls what nobody has asked for yet. Whoever calls it bounds how many are under way: foreground pulls go first.
+  void prewarm(const Key& key, std::function<void(FetchReply)> done);
+  // Whether somebody waits for a pull now.
+  [[nodiscard]] bool someone_waits();
   struct Progress {
     Key key;
     uint64_t received_bytes = 0;
@@ -61,10 +72,11 @@ class Fetcher {
   struct Waiter {
     uint64_t id;
     std::function<void(FetchReply)> done;
-    std::optional<TimerQueue::Ticket> timeout;
+    std::optional<TimerQueue::Ticket> timeout;  // a prewarm has none
   };
   struct Pull {
     std::vector<Waiter> waiters;
+    bool asked = false;                      // else it is only a prewarm
     ConfiguredRemote* asking = nullptr;      // the remote that is being waited for
     std::shared_ptr<PullProgress> progress;  // with that remote
   };
@@ -75,8 +87,10 @@ class Fetcher {
     bool closed = false;
   };
 
-  [[nodiscard]] std::optional<FetchReply> answer_at_once(const Key& key);
-  [[nodiscard]] FetchReply counted(const Key& key, FetchReply reply);
+  [[nodiscard]] std::optional<FetchReply> answer_at_once(const Key& key, bool asked);
+  void begin(const Key& key, std::optional<Milliseconds> wait, std::function<void(FetchReply)> done);
+  [[nodiscard]] bool is_asked(const Key& key);
+  FetchReply counted(const Key& key, FetchReply reply);
   void pull(const Key& key);
   FetchReply pull_from_all(const Key& key);
   // `here`, `absent` or `unavailable` from one remote.
@@ -87,6 +101,8 @@ class Fetcher {
   void tick();
   void send_everybody_away();
   void asking(const Key& key, ConfiguredRemote* remote, std::shared_ptr<PullProgress> progress);
+
+  static bool waits(const Pull& pull);
 
   Parts parts_;
   const GuardLimits limits_;

@@ -17,6 +17,7 @@ constexpr log::Logger kLog{log::Folder::sync};
 constexpr Milliseconds kLongestPause{300'000};
 // An upload that trickles must not hold a push thread for ever.
 constexpr Milliseconds kLongestPush = std::chrono::hours(1);
+constexpr Milliseconds kLongestListPush = std::chrono::minutes(1);
 
 // The pause after `attempts` failures before this one: doubling, up to kLongestPause, spread at random.
 Milliseconds pause_after(int attempts, Milliseconds first_pause) {
@@ -89,13 +90,12 @@ void Pusher::wait_for_work(ConfiguredRemote& remote, uint64_t seen_wakes, const 
 }
 
 void Pusher::push(ConfiguredRemote& remote, const PushJob& job, const std::stop_token& stop) {
-  auto& queue = parts_.store.push_queue();
   auto entry = parts_.store.reader().find(job.key);
   if (!entry || entry->id != job.entry_id) {
     // Replaced or dropped since: the newer entry has a job of its own.
-    if (auto done = queue.done(job); !done) kLog.error("push queue error=\"{}\"", done.error().message);
-    return;
+    return done(job);
   }
+  if (parts_.lists && job.key.space == kListSpace) return push_list(remote, job, *entry, stop);
   OutgoingEntry outgoing(parts_.store.reader(), parts_.scratch, *entry);
   RemoteCall call(Deadline::after(kLongestPush), stop);
   auto stored = remote.remote->store(remote.name_of(job.key), outgoing, call);
@@ -104,7 +104,24 @@ void Pusher::push(ConfiguredRemote& remote, const PushJob& job, const std::stop_
   parts_.sessions.pushed();
   parts_.store.access_log().record(job.key, AccessKind::pushed,
                                    remote.options.name + (*stored == StoreResult::already_there ? " (there)" : ""));
-  if (auto done = queue.done(job); !done) kLog.error("push queue error=\"{}\"", done.error().message);
+  done(job);
+}
+
+// A list is no result of a build: it is not counted, and what a remote refuses is dropped.
+void Pusher::push_list(ConfiguredRemote& remote, const PushJob& job, const Entry& part, const std::stop_token& stop) {
+  auto pushed = parts_.lists->push(remote, part, Deadline::after(kLongestListPush), stop);
+  if (pushed) return done(job);
+  auto pause = std::max(pause_after(job.attempts, options_.first_pause), remote.remote->pause(Traffic::writes));
+  auto& message = pushed.error().message;
+  kLog.warn("push key={} remote={} retry_in_ms={} error=\"{}\"", job.key.text(), remote.options.name, pause.count(),
+            message);
+  auto again = parts_.store.push_queue().retry(job, system_clock().unix_ms() + pause.count(), message);
+  if (!again) kLog.error("push queue error=\"{}\"", again.error().message);
+}
+
+void Pusher::done(const PushJob& job) {
+  auto done = parts_.store.push_queue().done(job);
+  if (!done) kLog.error("push queue error=\"{}\"", done.error().message);
 }
 
 void Pusher::settle(ConfiguredRemote& remote, const PushJob& job, const Error& error) {

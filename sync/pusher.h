@@ -9,6 +9,7 @@
 #include "store/entry_store.h"
 #include "store/push_queue.h"
 #include "sync/remote_set.h"
+#include "sync/run_lists.h"
 #include "sync/scratch.h"
 #include "sync/sessions.h"
 
@@ -24,6 +25,7 @@ class Pusher {
     RemoteSet& remotes;
     Scratch& scratch;
     Sessions& sessions;
+    RunLists* lists = nullptr;  // pushes the parts of run lists; without it they are entries like others
   };
   struct Options {
     PushQueue::Order order = PushQueue::Order::oldest_first;
@@ -47,6 +49,8 @@ class Pusher {
   void serve(ConfiguredRemote& remote, const std::stop_token& stop);
   void wait_for_work(ConfiguredRemote& remote, uint64_t seen_wakes, const std::stop_token& stop);
   void push(ConfiguredRemote& remote, const PushJob& job, const std::stop_token& stop);
+  void push_list(ConfiguredRemote& remote, const PushJob& job, const Entry& part, const std::stop_token& stop);
+  void done(const PushJob& job);
   void settle(ConfiguredRemote& remote, const PushJob& job, const Error& error);
   static void log_parked(ConfiguredRemote& remote, const PushJob& job, const Error& error);
   void alarm(const PushJob& job, const std::string& why);

@@ -13,6 +13,8 @@ namespace {
 constexpr Milliseconds kQuiet{60'000};
 // Distinct keys that a session tells apart; beyond it they are counted without a look.
 constexpr size_t kMostSeen = 1'000'000;
+// Keys that a session remembers by name: as many as a part of a run list holds.
+constexpr size_t kMostUsed = 50'000;
 
 std::string random_id() {
   std::random_device device;
@@ -65,8 +67,36 @@ void Sessions::count_once(uint64_t SessionCounters::*counter, char what, const K
 }
 
 void Sessions::hit(const Key& key, bool prewarmed) {
+  note_use(key, false);
   count_once(&SessionCounters::hit, 'h', key);
   if (prewarmed) count_once(&SessionCounters::prewarmed, 'w', key);
+}
+
+void Sessions::stored(const Key& key) { note_use(key, true); }
+
+void Sessions::note_use(const Key& key, bool stored) {
+  auto state = state_.lock();
+  for (auto& [id, session] : state->open) {
+    auto found = session.used.find(key);
+    if (found != session.used.end()) {
+      found->second.stored = found->second.stored || stored;
+    } else if (session.used.size() < kMostUsed) {
+      session.used.emplace(key, Used{stored, session.used.size()});
+    } else {
+      session.cut = true;
+    }
+  }
+}
+
+std::optional<SessionKeys> Sessions::keys(const std::string& id) {
+  auto state = state_.lock();
+  auto found = state->open.find(id);
+  if (found == state->open.end()) return std::nullopt;
+  SessionKeys keys;
+  keys.cut = found->second.cut;
+  keys.uses.resize(found->second.used.size());
+  for (const auto& [key, used] : found->second.used) keys.uses[used.place] = {key, used.stored};
+  return keys;
 }
 
 void Sessions::missed(const Key& key) { count_once(&SessionCounters::miss, 'm', key); }

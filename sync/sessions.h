@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <unordered_set>
+#include <vector>
 
 #include "store/base/clock.h"
 #include "store/base/guarded.h"
@@ -26,6 +27,16 @@ struct SessionCounters {
 
 [[nodiscard]] Json to_json(const SessionCounters& counters);
 
+// What one build hit or stored, for its run list.
+struct SessionKeys {
+  struct Use {
+    Key key;
+    bool stored = false;  // else only hit
+  };
+  std::vector<Use> uses;  // in the order in which the build first used them
+  bool cut = false;       // there were more than are remembered
+};
+
 // The builds that are under way (`hitfs run`, `start`). What happens belongs to each of them: a shared daemon cannot
 // tell whose lookup it was. Each has a budget of waiting; while every open session has spent its own, lookups are
 // instant misses. Without a session there is one implicit, whose budget is new after a quiet minute. Safe from several
@@ -38,7 +49,12 @@ class Sessions {
   // Ends a session; nothing for an unknown one.
   std::optional<SessionCounters> end(const std::string& id);
 
+  // What the build has hit and stored so far; nothing for an unknown one.
+  std::optional<SessionKeys> keys(const std::string& id);
+
   void hit(const Key& key, bool prewarmed);
+  // An entry that others may have was written on this machine.
+  void stored(const Key& key);
   void missed(const Key& key);
   void lookup_failed(const Key& key);
   void push_failed(const Key& key);
@@ -53,9 +69,15 @@ class Sessions {
   [[nodiscard]] size_t open();
 
  private:
+  struct Used {
+    bool stored;   // else only hit
+    size_t place;  // in the order of first uses
+  };
   struct Session {
     SessionCounters counters;
     std::unordered_set<size_t> seen;  // hashes of keys counted; a collision miscounts one
+    std::map<Key, Used> used;
+    bool cut = false;  // there were more than `used` may hold
   };
   struct State {
     std::map<std::string, Session> open;
@@ -66,6 +88,8 @@ class Sessions {
   void count(uint64_t SessionCounters::*counter);
   // Once per session for that key; `what` tells events of one key apart.
   void count_once(uint64_t SessionCounters::*counter, char what, const Key& key);
+
+  void note_use(const Key& key, bool stored);
 
   const Milliseconds budget_;
   const Clock& clock_;

@@ -5,9 +5,11 @@
 #include <random>
 #include <string>
 
+#include "tests/support/git_repository.h"
 #include "tests/support/hitfs_program.h"
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/tools.h"
 #include "tests/support/tree.h"
 
 // The main job through real mounts, with the program as people call it: two machines (two stores, two supervisors, two
@@ -111,6 +113,36 @@ TEST_F(MachinesTest, AFlushCoversWhatWasRenamedJustBefore) {
   ASSERT_EQ(got.code, 0) << got.output;
   EXPECT_EQ(describe_tree(folder_ / "got"), expected_);
   for (const char* name : {"a", "b"}) EXPECT_EQ(on(name, {"unmount", mount_of(name)}).code, 0);
+}
+
+TEST_F(MachinesTest, WhatABuildSavedThroughItsMountIsPrewarmedByCommit) {
+  HITFS_NEEDS(find_tool("git", "HITFS_TEST_GIT"), "git", "apt-get install git");
+  const GitRepository work(folder_ / "work");
+  work.commit("one");
+  const std::string script = "cp -a \"$0\" \"$1/saving\" && mv \"$1/saving\" \"$1/$2\"";
+  Command save = hitfs({"run", "--mount", mount_of("a"), "--layout", "flat", "--pattern", "[a-f0-9]{64}", "--",
+                        "/bin/sh", "-c", script, folder_ / "output", mount_of("a"), kName},
+                       folder_ / "a");
+  Command prewarm = hitfs({"prewarm"}, folder_ / "b");
+  for (Command* one : {&save, &prewarm}) {
+    const fs::path home = one->environment["HOME"].value();
+    fs::create_directories(home);
+    one->environment["HITFS_STORE"] = home / "store";
+    one->environment["HITFS_REMOTE"] = "nx+" + server_->url();
+    one->environment["HITFS_TOKEN"] = server_->token();
+    one->environment["HITFS_FLUSH"] = "60s";
+    one->directory = work.folder();
+  }
+  const Outcome saved = run(save, kLimit);
+  ASSERT_EQ(saved.code, 0) << saved.output;
+  ASSERT_EQ(on("a", {"stop"}).code, 0);
+  const Outcome prewarmed = run(prewarm, kLimit);
+  EXPECT_EQ(prewarmed.code, 0);
+  EXPECT_NE(prewarmed.output.find("prewarmed 1 of 1"), std::string::npos) << saved.output << prewarmed.output;
+  server_->kill();
+  mount_on("b");
+  EXPECT_EQ(describe_tree(mount_of("b") / kName), expected_);
+  EXPECT_EQ(on("b", {"stop", "--flush", "0s"}).code, 0);
 }
 
 TEST_F(MachinesTest, TheMountGoesOnWithoutServer) {

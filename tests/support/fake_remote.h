@@ -22,6 +22,7 @@ class FakeRemote final : public Remote {
   // Runs in a fetch when half of the bytes are delivered.
   std::function<void()> halfway = [] {};
   StoreResult store_result = StoreResult::stored;
+  bool first_wins = false;  // a name that is there keeps its bytes, as a server does that says 409
 
   void put(const std::string& name, const std::string& bytes) { state_.lock()->entries[name] = bytes; }
   [[nodiscard]] std::optional<std::string> get(const std::string& name) {
@@ -59,6 +60,7 @@ class FakeRemote final : public Remote {
       bytes += io::as_text(std::span(piece).first(*got));
     }
     auto state = state_.lock();
+    if (first_wins && state->entries.contains(key.name)) return StoreResult::already_there;
     state->entries[key.name] = bytes;
     state->stored_order.push_back(key.name);
     return store_result;

@@ -39,6 +39,40 @@ TEST(SessionsTest, TwoSessionsSideBySideBothCount) {
   EXPECT_FALSE(sessions.end(one));
 }
 
+TEST(SessionsTest, RemembersWhatABuildHitAndStoredInThatOrder) {
+  Sessions sessions(kBudget);
+  sessions.stored(key_of("before"));
+  auto one = sessions.begin();
+  sessions.hit(key_of("9"), false);
+  sessions.stored(key_of("1"));
+  sessions.hit(key_of("1"), false);
+  auto other = sessions.begin();
+  sessions.missed(key_of("3"));
+  sessions.stored(key_of("3"));
+  sessions.stored(key_of("9"));
+  auto names = [&](const std::string& id) {
+    std::string text;
+    const auto keys = sessions.keys(id).value();
+    for (const auto& use : keys.uses) text += use.key.name + (use.stored ? "+ " : " ");
+    return text;
+  };
+  EXPECT_EQ(names(one), "9+ 1+ 3+ ");
+  EXPECT_EQ(names(other), "3+ 9+ ");
+  EXPECT_FALSE(sessions.keys(one)->cut);
+  EXPECT_TRUE(sessions.end(one));
+  EXPECT_FALSE(sessions.keys(one));
+}
+
+TEST(SessionsTest, RemembersABoundedNumberOfKeysAndSaysSo) {
+  Sessions sessions(kBudget);
+  auto id = sessions.begin();
+  for (int i = 0; i < 50'001; ++i) sessions.hit(key_of(std::to_string(i)), false);
+  auto keys = *sessions.keys(id);
+  EXPECT_EQ(keys.uses.size(), 50'000u);
+  EXPECT_TRUE(keys.cut);
+  EXPECT_EQ(sessions.end(id)->hit, 50'001u);
+}
+
 TEST(SessionsTest, TheBudgetIsSpentOnlyWhenEveryOpenSessionHasSpentIts) {
   testing::FakeClock clock;
   Sessions sessions(kBudget, clock);

@@ -1,0 +1,160 @@
+#include "cli/run_background.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "cli/git.h"
+#include "cli/nx/nx_run.h"
+#include "cli/prewarm.h"
+#include "store/base/subprocess.h"
+
+namespace hitfs {
+
+namespace {
+
+// git may take its time while the command runs; after that nobody waits long for it.
+constexpr Milliseconds kGitLimit{30'000};
+constexpr Milliseconds kGitAfterwards{2'000};
+constexpr Milliseconds kPublishLimit{5'000};  // the daemon only writes it down
+
+const std::string kNoList = "no run list, so nobody can prewarm from this build: ";
+
+std::map<std::string, std::string> as_map(const std::vector<std::string>& environment) {
+  std::map<std::string, std::string> variables;
+  for (const auto& variable : environment) {
+    auto equals = variable.find('=');
+    if (equals != std::string::npos) variables[variable.substr(0, equals)] = variable.substr(equals + 1);
+  }
+  return variables;
+}
+
+std::filesystem::path working_folder() {
+  std::error_code ignored;
+  return std::filesystem::current_path(ignored);
+}
+
+}  // namespace
+
+RunBackground::RunBackground(const Context& context, DaemonClient& daemon)
+    : context_(context),
+      daemon_(daemon),
+      began_(std::time(nullptr)),
+      thread_([this](const std::stop_token& stop) { work(stop); }) {}
+
+RunBackground::~RunBackground() { thread_.request_stop(); }
+
+void RunBackground::work(const std::stop_token& stop) {
+  if (!context_.config.prewarm_base.empty()) prewarm(stop);
+  if (context_.config.run_list != RunListMode::off) look_at_work_tree(stop);
+  state_.lock()->done = true;
+  state_.notify_all();
+}
+
+GitRepository RunBackground::repository(const std::stop_token& stop) const {
+  GitRepository repository;
+  repository.environment = environment_without(secret_variables(context_.config, context_.environment));
+  repository.limit = kGitLimit;
+  repository.stop = stop;
+  return repository;
+}
+
+void RunBackground::prewarm(const std::stop_token& stop) {
+  auto history = git_first_parents(repository(stop), context_.config.prewarm_base, kMostPrewarmCommits);
+  if (!history) {
+    state_.lock()->prewarm_note = "no prewarm: " + history.error().message;
+    return;
+  }
+  PrewarmRequest request{history->commits, {}, context_.config.prewarm_max_bytes, context_.config.prewarm_max_time};
+  auto id = begin_prewarm(daemon_, request);
+  if (id && stop.stop_requested()) {
+    // The run ended while it was being asked for.
+    [[maybe_unused]] auto ended = end_prewarm(daemon_, *id);
+    return;
+  }
+  auto state = state_.lock();
+  if (!id) state->prewarm_note = "no prewarm: " + id.error().message;
+  if (id) state->prewarm = *id;
+  if (id && history->cut) {
+    state->prewarm_note =
+        fmt::format("prewarm: this is a shallow clone, only {} of the last {} commits can be looked at",
+                    history->commits.size(), kMostPrewarmCommits);
+  }
+}
+
+void RunBackground::look_at_work_tree(const std::stop_token& stop) {
+  auto git = repository(stop);
+  auto say = [&](std::string why) { state_.lock()->why_not = std::move(why); };
+  auto commit = git_commit(git, "HEAD");
+  if (!commit) return say(commit.error().message);
+  auto clean = context_.config.run_list == RunListMode::always ? Result<bool>(true) : git_is_clean(git);
+  if (!clean) return say(clean.error().message);
+  if (!*clean) return say("the work tree has changes (--list-dirty publishes it all the same)");
+  state_.lock()->commit = *commit;
+}
+
+void RunBackground::collect_tasks(const std::vector<std::string>& environment) {
+  if (context_.config.run_list == RunListMode::off) return;
+  for (const auto& task : nx_tasks(nx_workspace(working_folder()), as_map(environment), began_)) {
+    tasks_.push_back(Json::Object{{"key", task.key}, {"task", task.task}});
+  }
+}
+
+// On a laptop a tree with changes is no news.
+void RunBackground::note_in_ci(const std::string& text) const {
+  if (context_.config.ci) context_.output.note(text);
+}
+
+Json RunBackground::finish_prewarm(const State& state) {
+  if (!state.prewarm_note.empty()) context_.output.note(state.prewarm_note);
+  if (state.prewarm.empty()) return Json();
+  auto progress = end_prewarm(daemon_, state.prewarm);
+  if (!progress) return Json();
+  context_.output.note(prewarm_line(*progress, context_.config.prewarm_base));
+  return *std::move(progress);
+}
+
+Json RunBackground::publish(const State& state, const std::string& session, const CommandEnd& end) {
+  if (session.empty() || end.told_to_end || context_.config.run_list == RunListMode::off) return Json();
+  if (state.commit.empty()) {
+    note_in_ci(kNoList + (state.done ? state.why_not : "git was not done in time"));
+    return Json();
+  }
+  auto git = repository({});
+  git.limit = kGitAfterwards;
+  auto now = git_commit(git, "HEAD");
+  if (!now || *now != state.commit) {
+    note_in_ci(kNoList + "the command moved HEAD");
+    return Json();
+  }
+  Json body = Json::Object{{"session", session},
+                           {"commit", state.commit},
+                           {"complete", end.exit_code == 0 && end.signal == 0},
+                           {"tasks", std::move(tasks_)}};
+  auto published = daemon_.call("POST", "/v1/lists", body, Deadline::after(kPublishLimit));
+  if (!published) {
+    context_.output.note(kNoList + published.error().message);
+    return Json();
+  }
+  (*published)["commit"] = state.commit;
+  return *std::move(published);
+}
+
+Json RunBackground::finish(const std::string& session, const CommandEnd& end, Milliseconds limit) {
+  auto wait = end.told_to_end ? Milliseconds(0) : std::min(limit, kGitAfterwards);
+  State state;
+  {
+    auto now = state_.lock();
+    now.wait_until(std::stop_token(), system_clock().now() + wait, [](const State& it) { return it.done; });
+    state = *now;
+  }
+  thread_.request_stop();
+  Json json;
+  if (auto prewarm = finish_prewarm(state); !prewarm.is_null()) json["prewarm"] = std::move(prewarm);
+  if (auto list = publish(state, session, end); !list.is_null()) json["list"] = std::move(list);
+  return json;
+}
+
+}  // namespace hitfs
