@@ -13,6 +13,10 @@ namespace {
 constexpr Milliseconds kPollLimit{45'000};
 constexpr Milliseconds kFirstPause{100};
 constexpr Milliseconds kLongestPause{2'000};
+// Listener and daemon are started together. Until the daemon has heard of this front it cannot ask it for its uses, so
+// a short run would end without its hits: at first it is tried often, which costs nothing on a socket.
+constexpr Milliseconds kStartPause{20};
+constexpr int kStartTries = 250;
 
 }  // namespace
 
@@ -31,14 +35,16 @@ void EventFollower::run(const std::stop_token& stop) {
   std::string epoch;
   uint64_t after = 0;
   Backoff backoff(kFirstPause, kLongestPause);
+  int start_tries = kStartTries;
   Guarded<bool> nothing;
   while (!stop.stop_requested()) {
     auto batch = daemon_.events(front_, epoch, after, Deadline::after(kPollLimit));
     if (!batch) {
-      auto until = Deadline::after(backoff.next()).when();
+      auto until = Deadline::after(start_tries-- > 0 ? kStartPause : backoff.next()).when();
       nothing.lock().wait_until(stop, until, [](bool) { return false; });
       continue;
     }
+    start_tries = 0;
     backoff.reset();
     bool report = std::any_of(batch->events.begin(), batch->events.end(),
                               [](const DaemonEvent& event) { return event.kind == DaemonEvent::Kind::report; });

@@ -2,7 +2,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <set>
 #include <sstream>
@@ -194,8 +196,17 @@ TEST_F(RunListsProgramTest, ADirtyTreePublishesNothingUnlessAsked) {
 
 TEST_F(RunListsProgramTest, NothingIsPublishedWhenItIsSwitchedOffOrHeadMoved) {
   EXPECT_TRUE(last_line(run(build("a", main_, "101", {"--run-list", "off"}), kLimit).output)["list"].is_null());
-  const std::string commit = "git -c user.name=x -c user.email=x commit -q --allow-empty -m moved\n";
-  const auto moved = run(build("a", main_, "101", {}, commit), kLimit);
+  // hitfs looks at the work tree beside the command: this git says when it has done so.
+  fs::create_directories(folder_ / "bin");
+  std::ofstream(folder_ / "bin/git") << "#!/bin/sh\n" + find_tool("git", "")->string() + " \"$@\"\ncode=$?\n"
+                                     << "case \"$*\" in *status*) : > \"$LOOKED\" ;; esac\nexit $code\n";
+  fs::permissions(folder_ / "bin/git", fs::perms(0755));
+  auto moving = build("a", main_, "101", {},
+                      "until [ -e \"$LOOKED\" ]; do :; done\n"
+                      "git -c user.name=x -c user.email=x commit -q --allow-empty -m moved\n");
+  moving.environment["LOOKED"] = folder_ / "looked";
+  moving.environment["PATH"] = (folder_ / "bin").string() + ":" + std::getenv("PATH");
+  const auto moved = run(moving, kLimit);
   EXPECT_EQ(moved.code, 0) << moved.output;
   EXPECT_TRUE(last_line(moved.output)["list"].is_null()) << moved.output;
   EXPECT_EQ(parts_on_server(one_), 0u);
@@ -260,7 +271,7 @@ TEST_F(RunListsProgramTest, AServerThatIsDownFailsNothing) {
   EXPECT_NE(prewarmed.output.find("nothing to prewarm: "), std::string::npos) << prewarmed.output;
   main_.write("source", "2");
   main_.commit("two");
-  const auto built = run(build("a", main_, "101 201", {"--flush", "0s", "--prewarm-base", "HEAD"}), kLimit);
+  const auto built = run(build("a", main_, "101 201", {"--flush", "2s", "--prewarm-base", "HEAD"}), kLimit);
   EXPECT_EQ(built.code, 0);
   const Json summary = last_line(built.output);
   EXPECT_EQ(summary["list"]["keys"].integer_or(0), 2) << built.output;
