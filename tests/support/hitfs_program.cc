@@ -29,6 +29,8 @@ Command hitfs(std::vector<std::string> arguments, const std::filesystem::path& h
   command.arguments.insert(command.arguments.end(), arguments.begin(), arguments.end());
   command.environment = {
       {"HOME", home.string()}, {"XDG_CONFIG_HOME", (home / "config").string()}, {"XDG_CACHE_HOME", std::nullopt}};
+  // Not in the work tree of hitfs itself, whose commit would be taken for the one that is being built.
+  if (std::filesystem::is_directory(home)) command.directory = home;
   return command;
 }
 
