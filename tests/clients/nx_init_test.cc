@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "store/base/io.h"
+#include "tests/clients/nx_versions.h"
 #include "tests/clients/nx_workspace.h"
 #include "tests/support/hitfs_program.h"
 #include "tests/support/process.h"
@@ -17,7 +18,6 @@
 namespace hitfs::testing {
 namespace {
 
-constexpr Milliseconds kBuildLimit{60000};
 constexpr const char* kServer = "NX_SELF_HOSTED_REMOTE_CACHE_SERVER";
 constexpr const char* kToken = "NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN";
 
@@ -30,26 +30,13 @@ constexpr const char* kNxJson = R"({
   "targetDefaults": { "build": { "cache": true, "dependsOn": ["^build"], "inputs": ["{projectRoot}/**/*"] } }, /* all */
 })";
 
-size_t count(const std::string& text, const std::string& part) {
-  size_t found = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++found;
-  return found;
-}
-
 std::string read(const std::filesystem::path& path) {
   auto text = io::read_file(path, 1 << 20);
   return text ? *text : "";
 }
 
-class NxInitTest : public ::testing::TestWithParam<std::string> {
+class NxInitTest : public NxVersionTest {
  protected:
-  void SetUp() override {
-    const auto modules = nx_modules(GetParam());
-    HITFS_NEEDS(modules, "nx " + GetParam(), "scripts/test-tools.sh");
-    HITFS_NEEDS(find_tool("node", "HITFS_TEST_NODE"), "node", "apt-get install nodejs");
-    modules_ = *modules;
-  }
-
   NxWorkspace workspace(const std::string& name) {
     NxWorkspace made(folder_ / name, modules_);
     std::ofstream(folder_ / name / "nx.json") << kNxJson;
@@ -61,22 +48,18 @@ class NxInitTest : public ::testing::TestWithParam<std::string> {
     command.directory = folder_ / name;
     command.environment[kServer] = server.url();
     command.environment[kToken] = server.token();
-    return run(command, kBuildLimit);
+    return run(command, kNxLimit);
   }
   // A build of everything on a machine of its own.
   Outcome build(const NxWorkspace& workspace, const std::string& machine,
                 const std::map<std::string, std::string>& environment) {
     Command command = workspace.nx({"run-many", "-t", "build"});
     for (const auto& [name, value] : environment) command.environment[name] = value;
-    return run(below_hitfs_run(folder_ / machine, std::move(command)), kBuildLimit);
+    return run(below_hitfs_run(folder_ / machine, std::move(command)), kNxLimit);
   }
   static std::map<std::string, std::string> with(const TeamServer& server, const std::string& token) {
     return {{kServer, server.url()}, {kToken, token}};
   }
-
-  TempDir folder_;
-  Enclosure enclosure_{folder_.path()};
-  std::filesystem::path modules_;
 };
 
 TEST_P(NxInitTest, WhatInitWroteHoldsInTheNextRun) {
@@ -119,11 +102,7 @@ TEST_P(NxInitTest, WhatInitWroteHoldsInTheNextRun) {
   for (const char* store : {"store-a", "store-b", "store-c"}) EXPECT_EQ(stop_hitfs(folder_ / store).code, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Versions, NxInitTest, ::testing::Values("20.8.2", "24.0.6"), [](const auto& info) {
-  std::string name = "nx" + info.param;
-  std::replace(name.begin(), name.end(), '.', 'x');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Versions, NxInitTest, ::testing::Values("20.8.2", "24.0.6"), nx_test_name);
 
 class NxModeTest : public NxInitTest {};
 
@@ -131,7 +110,7 @@ TEST_P(NxModeTest, ACacheThatCannotBeWrittenIsOneWarningAndNoneWhenThatWasSaid) 
   TeamServer server(folder_ / "server");
   Command add = hitfs({"token", "add", "--tokens", folder_ / "server/tokens.json", "--name", "reader"}, folder_.path());
   add.with_errors = false;
-  auto reader = run(add, kBuildLimit).output;
+  auto reader = run(add, kNxLimit).output;
   reader.erase(reader.find_last_not_of('\n') + 1);
   const std::string warning = "does not let this build write";
   // Nothing of the team's file: this build may write as far as it knows.
@@ -156,7 +135,7 @@ TEST_P(NxModeTest, ACacheThatCannotBeWrittenIsOneWarningAndNoneWhenThatWasSaid) 
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Version, NxModeTest, ::testing::Values("24.0.6"), [](const auto&) { return "nx24x0x6"; });
+INSTANTIATE_TEST_SUITE_P(Version, NxModeTest, ::testing::Values("24.0.6"), nx_test_name);
 
 }  // namespace
 }  // namespace hitfs::testing

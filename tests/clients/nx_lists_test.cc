@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "store/base/json.h"
+#include "tests/clients/nx_versions.h"
 #include "tests/clients/nx_workspace.h"
 #include "tests/support/git_repository.h"
 #include "tests/support/hitfs_program.h"
@@ -18,8 +19,6 @@
 namespace hitfs::testing {
 namespace {
 
-constexpr Milliseconds kBuildLimit{60000};
-
 Json last_line(const std::string& output) {
   Json last;
   std::istringstream lines(output);
@@ -29,15 +28,14 @@ Json last_line(const std::string& output) {
   return last;
 }
 
-class NxListsTest : public ::testing::TestWithParam<std::string> {
+class NxListsTest : public NxVersionTest {
  protected:
   void SetUp() override {
-    const auto modules = nx_modules(GetParam());
-    HITFS_NEEDS(modules, "nx " + GetParam(), "scripts/test-tools.sh");
-    HITFS_NEEDS(find_tool("node", "HITFS_TEST_NODE"), "node", "apt-get install nodejs");
+    NxVersionTest::SetUp();
+    if (IsSkipped()) return;
     HITFS_NEEDS(find_tool("git", "HITFS_TEST_GIT"), "git", "apt-get install git");
     server_ = std::make_unique<TeamServer>(folder_ / "server");
-    workspace_ = std::make_unique<NxWorkspace>(folder_ / "work", *modules);
+    workspace_ = std::make_unique<NxWorkspace>(folder_ / "work", modules_);
     repository_ = std::make_unique<GitRepository>(folder_ / "work");
     repository_->write(".gitignore", "node_modules\ndist\n.nx\n");
     repository_->commit("one");
@@ -62,18 +60,16 @@ class NxListsTest : public ::testing::TestWithParam<std::string> {
     words.insert(words.end(), nx.arguments.begin(), nx.arguments.end());
     Command command = hitfs(words, folder_.path());
     command.environment.insert(nx.environment.begin(), nx.environment.end());
-    return run(with_cache(command, machine), kBuildLimit);
+    return run(with_cache(command, machine), kNxLimit);
   }
   Json why(const std::string& machine, const std::string& task) {
-    return last_line(run(with_cache(hitfs({"why", "--json", task}, folder_.path()), machine), kBuildLimit).output);
+    return last_line(run(with_cache(hitfs({"why", "--json", task}, folder_.path()), machine), kNxLimit).output);
   }
   // Another machine: none of nx's own results are there.
   void clean_work_tree() {
     for (const char* name : {"dist", ".nx"}) std::filesystem::remove_all(repository_->folder() / name);
   }
 
-  TempDir folder_;
-  Enclosure enclosure_{folder_.path()};
   std::unique_ptr<TeamServer> server_;
   std::unique_ptr<NxWorkspace> workspace_;
   std::unique_ptr<GitRepository> repository_;
@@ -116,12 +112,7 @@ TEST_P(NxListsTest, EveryUnchangedTaskOfTheNextCommitIsPrewarmed) {
   EXPECT_EQ(stop_hitfs(folder_ / "store-b").code, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Versions, NxListsTest, ::testing::Values("20.8.2", "21.6.5", "22.6.5", "23.3.2", "24.0.6"),
-                         [](const auto& info) {
-                           std::string name = "nx" + info.param;
-                           std::replace(name.begin(), name.end(), '.', 'x');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Versions, NxListsTest, every_nx(), nx_test_name);
 
 }  // namespace
 }  // namespace hitfs::testing

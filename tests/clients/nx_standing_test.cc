@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 
+#include "tests/clients/nx_versions.h"
 #include "tests/clients/nx_workspace.h"
 #include "tests/support/hitfs_program.h"
 #include "tests/support/process.h"
@@ -16,8 +17,6 @@
 // know nothing and keep nothing, and are active when their documentation says so.
 namespace hitfs::testing {
 namespace {
-
-constexpr Milliseconds kBuildLimit{60000};
 
 struct Place {
   const char* name;
@@ -43,15 +42,8 @@ const Place kPlaces[] = {
     {"switched off", "", {{"NX_SKIP_REMOTE_CACHE", "true"}}, "nx uses no remote cache", false},
 };
 
-class NxStandingTest : public ::testing::TestWithParam<std::string> {
+class NxStandingTest : public NxVersionTest {
  protected:
-  void SetUp() override {
-    const auto modules = nx_modules(GetParam());
-    HITFS_NEEDS(modules, "nx " + GetParam(), "scripts/test-tools.sh");
-    HITFS_NEEDS(find_tool("node", "HITFS_TEST_NODE"), "node", "apt-get install nodejs");
-    modules_ = *modules;
-  }
-
   // Beside the workspaces, where node looks for what it does not find in them.
   void install(const std::string& name) {
     std::filesystem::remove_all(folder_ / "node_modules");
@@ -64,10 +56,6 @@ class NxStandingTest : public ::testing::TestWithParam<std::string> {
                                         << "exports.getRemoteCache = () => ("
                                         << (name == "shared-fs-cache" ? "ci ? cache : null" : "cache") << ");\n";
   }
-
-  TempDir folder_;
-  Enclosure enclosure_{folder_.path()};
-  std::filesystem::path modules_;
 };
 
 TEST_P(NxStandingTest, IsWhatNxDoes) {
@@ -81,7 +69,7 @@ TEST_P(NxStandingTest, IsWhatNxDoes) {
     if (place.nx_json != nullptr) std::ofstream(folder_ / name / "nx.json") << place.nx_json;
     Command command = workspace.nx({"run", "core:build"});
     for (const auto& [variable, value] : place.environment) command.environment[variable] = value;
-    const auto outcome = run(below_hitfs_run(folder_ / ("store-" + name), std::move(command)), kBuildLimit);
+    const auto outcome = run(below_hitfs_run(folder_ / ("store-" + name), std::move(command)), kNxLimit);
     EXPECT_EQ(outcome.code, 0) << outcome.output;
     EXPECT_NE(outcome.output.find(place.said), std::string::npos) << outcome.output;
     const char* figures = place.endpoint_asked ? "0 hit (0 prewarmed) 1 miss" : "0 hit (0 prewarmed) 0 miss";
@@ -90,12 +78,7 @@ TEST_P(NxStandingTest, IsWhatNxDoes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Versions, NxStandingTest, ::testing::Values("20.8.2", "21.6.5", "22.6.5", "23.3.2", "24.0.6"),
-                         [](const auto& info) {
-                           std::string name = "nx" + info.param;
-                           std::replace(name.begin(), name.end(), '.', 'x');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Versions, NxStandingTest, every_nx(), nx_test_name);
 
 }  // namespace
 }  // namespace hitfs::testing

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/clients/nx_versions.h"
 #include "tests/clients/nx_workspace.h"
 #include "tests/support/hitfs_program.h"
 #include "tests/support/process.h"
@@ -15,23 +16,8 @@
 namespace hitfs::testing {
 namespace {
 
-constexpr Milliseconds kBuildLimit{60000};
-
-size_t count(const std::string& text, const std::string& part) {
-  size_t found = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++found;
-  return found;
-}
-
-class NxTest : public ::testing::TestWithParam<std::string> {
+class NxTest : public NxVersionTest {
  protected:
-  void SetUp() override {
-    const auto modules = nx_modules(GetParam());
-    HITFS_NEEDS(modules, "nx " + GetParam(), "scripts/test-tools.sh");
-    HITFS_NEEDS(find_tool("node", "HITFS_TEST_NODE"), "node", "apt-get install nodejs");
-    modules_ = *modules;
-  }
-
   // `nx ARGUMENTS` in `workspace` below `hitfs run`, on a machine with this store.
   Outcome nx_below_hitfs(const NxWorkspace& workspace, const std::filesystem::path& store,
                          std::vector<std::string> arguments, const TeamServer& server) {
@@ -39,15 +25,11 @@ class NxTest : public ::testing::TestWithParam<std::string> {
     command.environment["NX_SELF_HOSTED_REMOTE_CACHE_SERVER"] = server.url();
     command.environment["NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN"] = server.token();
     command.environment["HITFS_FLUSH"] = server.running() ? "60s" : "0s";
-    return run(below_hitfs_run(store, std::move(command)), kBuildLimit);
+    return run(below_hitfs_run(store, std::move(command)), kNxLimit);
   }
 
   // Links become files and folders in artifacts of nx 20.8, which follows them.
   [[nodiscard]] Links links() const { return GetParam().starts_with("20.") ? Links::follow : Links::keep; }
-
-  TempDir folder_;
-  Enclosure enclosure_{folder_.path()};
-  std::filesystem::path modules_;
 };
 
 const std::vector<std::string> kBuildAll = {"run-many", "-t", "build"};
@@ -82,7 +64,7 @@ TEST_P(NxTest, UsesTheTeamServerWithoutHitfsOnTheClient) {
     Command command = workspace->nx(kBuildAll);
     command.environment["NX_SELF_HOSTED_REMOTE_CACHE_SERVER"] = server.url();
     command.environment["NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN"] = server.token();
-    const Outcome outcome = run(command, kBuildLimit);
+    const Outcome outcome = run(command, kNxLimit);
     EXPECT_EQ(outcome.code, 0) << outcome.output;
     EXPECT_EQ(count(outcome.output, "[remote cache]"), workspace == &a ? 0u : 3u) << outcome.output;
   }
@@ -111,12 +93,7 @@ TEST_P(NxTest, BuildsWithoutItsServerAndKeepsTheExitCodeOfAFailure) {
   EXPECT_EQ(stop_hitfs(folder_ / "store-a", "0s").code, 1);
 }
 
-INSTANTIATE_TEST_SUITE_P(Versions, NxTest, ::testing::Values("20.8.2", "21.6.5", "22.6.5", "23.3.2", "24.0.6"),
-                         [](const auto& info) {
-                           std::string name = "nx" + info.param;
-                           std::replace(name.begin(), name.end(), '.', 'x');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Versions, NxTest, every_nx(), nx_test_name);
 
 }  // namespace
 }  // namespace hitfs::testing
