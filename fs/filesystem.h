@@ -112,6 +112,7 @@ struct FilesystemOptions {
   gid_t gid = 0;
   Milliseconds lookup_patience{2000};  // a lookup waits this long for a remote
   Milliseconds absent_memory{60000};   // for how long a remote's "no" is remembered
+  Milliseconds row_grace{30000};       // a retired entry is shown for so long after its rows are gone
   const Clock* clock = &system_clock();
   std::string boot_id;  // of the machine's running kernel; "" reads it from /proc
 };
