@@ -15,11 +15,9 @@ std::optional<std::filesystem::path> nx_modules(const std::string& version) {
 
 NxWorkspace::NxWorkspace(std::filesystem::path folder, const std::filesystem::path& modules, int projects)
     : folder_(std::move(folder)), modules_(modules) {
-  const Outcome made =
-      run({{"node", HITFS_SOURCE "/tests/clients/make_workspace.js", folder_, modules, std::to_string(projects)},
-           {},
-           {}},
-          Milliseconds(20000));
+  const Outcome made = run(
+      {{"node", HITFS_SOURCE "/tests/clients/make_workspace.js", folder_, modules, std::to_string(projects)}, {}, {}},
+      Milliseconds(20000));
   if (made.code != 0) throw std::runtime_error("make_workspace.js: " + made.output);
 }
 
@@ -29,7 +27,7 @@ void NxWorkspace::add_shared_directory_plugin() {
   const fs::path own = folder_ / "node_modules";
   fs::remove(own);
   fs::create_directories(own / "@nx/shared-fs-cache");
-  for (const fs::path from : {modules_, modules_ / "@nx"}) {
+  for (const fs::path& from : {modules_, modules_ / "@nx"}) {
     for (const auto& package : fs::directory_iterator(from)) {
       const fs::path name = fs::relative(package.path(), modules_);
       if (name != "@nx") fs::create_symlink(fs::absolute(package.path()), own / name);
