@@ -54,6 +54,7 @@ struct Caller {
   uint64_t unique = 0;
   uid_t uid = 0;
   gid_t gid = 0;
+  pid_t pid = 0;  // 0 when the worker cannot see it (another process namespace)
 };
 
 struct AttributeChange {

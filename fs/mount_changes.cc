@@ -260,6 +260,7 @@ Answer<Ok> MountFilesystem::rename_checked(const Caller& caller, Number parent, 
   record.other_name = new_name;
   if (target->at_top) record.value = target->entry_id;
   if (auto done = change(log, record); !done) return disk_error(done.error());
+  if (rows_ && parent == kRootNumber && new_parent == kRootNumber) note_store(caller, name, new_name);
   if (record.other_parent == kRootNumber) state_.lock()->without_rows.erase(record.other_name);
   if (target->exists()) collect({target->number});
   if (tree.first != 0) commits_->add(tree.first, tree.second);

@@ -228,6 +228,15 @@ class MountFilesystem final : public Filesystem, private RowSource {
   void end_lingering();
   void check_published();
   void unpack_what_is_packed();
+
+  // mount_stores.cc
+  void find_broken_stores(bool new_mount);
+  void note_store(const Caller& caller, std::string_view name, std::string_view new_name);
+  void mend_broken_stores();
+  Answer<Ok> mend_store(const std::string& aside);
+  Answer<Ok> drop_names(Log& log, Number parent, const std::string& name, Number number);
+
+  // mount_made_names.cc
   bool lookup_made(Number parent, std::string_view name, Reply<NodeReply>& reply);
   void lookup_link(const Placement& place, const std::string& name, Reply<NodeReply> reply);
   Answer<NodeReply> make_link(const std::string& name, const std::string& target);

@@ -57,9 +57,14 @@ MountFilesystem::~MountFilesystem() {
 Status MountFilesystem::start() {
   if (auto made = io::make_directories(staged_.folder(), 0700, "staging folder"); !made) return made;
   if (auto replayed = replay(); !replayed) return replayed;
+  bool new_mount = options_.connection == 0 || state_.lock()->names.connection() != options_.connection;
   if (auto begun = begin_session(); !begun) return begun;
   collect_unreferenced();
   sweep();
+  if (layout_.has_rows()) {
+    find_broken_stores(new_mount);
+    mend_broken_stores();
+  }
   if (auto begun = start_rows(); !begun) return in_context("rows of nx", std::move(begun).error());
   auto log = log_.lock();
   compact_when_worthwhile(log);

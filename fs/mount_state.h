@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -89,6 +91,12 @@ class ReleasedEntries {
   std::deque<uint64_t> order_;
 };
 
+// A tree that a tool has set aside for a moment.
+struct StoreAside {
+  pid_t pid = 0;          // of the tool; 0 when it is not known
+  MonotonicTime until{};  // then the store counts as broken off, if it is not known
+};
+
 // An entry whose row nx may see: it is shown until that row is gone, and a while longer, because nx reads the row a
 // moment before the files.
 struct PublishedEntry {
@@ -116,6 +124,7 @@ struct MountState {
   std::unordered_map<std::string, MonotonicTime> damage_reports;                         // by key: when
   std::unordered_map<std::string, PublishedEntry, TextHash, std::equal_to<>> published;  // by name
   std::set<uint64_t> lingering;                  // retired entries that are published
+  std::map<std::string, StoreAside> asides;      // by the name that a tree has while it is being stored
   std::unordered_set<std::string> without_rows;  // names below which something was removed, after their rows
   std::unordered_map<uint64_t, Key> uses;        // entries answered since the last report
 };

@@ -44,6 +44,8 @@ class Layout {
 
   // The only name at the top whose rename to the entry's name `name` makes an entry; "" where any other name does.
   [[nodiscard]] virtual std::string aside(std::string_view /*name*/) const { return ""; }
+  // The other way: the entry's name that `aside` stands for while it is being stored; nothing for other names.
+  [[nodiscard]] virtual std::optional<std::string> set_aside(std::string_view /*aside*/) const { return std::nullopt; }
   // A folder at the top that shows each entry's terminal output under the entry's name; "" for none.
   [[nodiscard]] virtual std::string_view outputs_folder() const { return ""; }
   // Whether the tool decides hits by rows in databases in the private folder, which must agree with the names.

@@ -9,6 +9,7 @@ namespace {
 constexpr size_t kLongestHash = 20;  // 64 bits in decimal
 constexpr size_t kWorkspaceId = 16;
 constexpr size_t kLongestVersion = 40;
+constexpr std::string_view kBackup = "-backup";
 constexpr std::string_view kWorkspacePrefix = ".nx-";
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -50,7 +51,14 @@ class NxLayout final : public Layout {
     return {NameClass::local, "", ""};
   }
 
-  [[nodiscard]] std::string aside(std::string_view name) const override { return std::string(name) + "-backup"; }
+  [[nodiscard]] std::string aside(std::string_view name) const override {
+    return std::string(name) + std::string(kBackup);
+  }
+  [[nodiscard]] std::optional<std::string> set_aside(std::string_view aside) const override {
+    if (!aside.ends_with(kBackup)) return std::nullopt;
+    aside.remove_suffix(kBackup.size());
+    return is_hash(aside) ? std::optional(std::string(aside)) : std::nullopt;
+  }
 };
 
 }  // namespace
