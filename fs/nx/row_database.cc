@@ -142,6 +142,25 @@ std::optional<std::string> shared_database_of(std::string_view nx_version) {
   return "shared.db";
 }
 
+Result<bool> is_of_another_version(const std::filesystem::path& path, const std::string& nx_version) {
+  auto version = parse_version(nx_version);
+  std::error_code failure;
+  if (!version || version->from(22, 7) || !std::filesystem::exists(path, failure)) return false;
+  auto database = sqlite::Database::open(path, sqlite::Access::read_only, NxDatabase::kBusy);
+  if (!database) return std::move(database).error();
+  {
+    auto table = (*database)->query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'metadata'");
+    auto there = table.next();
+    if (!there) return std::move(there).error();
+    // 22.6 fails on such a one, the others take it.
+    if (!*there) return version->from(22, 0);
+  }
+  auto named = (*database)->query("SELECT value FROM metadata WHERE key = 'NX_VERSION'");
+  auto row = named.next();
+  if (!row) return std::move(row).error();
+  return !*row || named.text(0) != nx_version;
+}
+
 Status make_shared_database(const std::filesystem::path& folder, const std::string& nx_version) {
   auto version = parse_version(nx_version);
   auto name = shared_database_of(nx_version);

@@ -49,6 +49,9 @@ class NxDatabase {
 // -v4 in 23.3, -v6 from 24.0. Nothing for a version that cannot be read.
 [[nodiscard]] std::optional<std::string> shared_database_of(std::string_view nx_version);
 
+// Whether nx of this version would throw the database away when it opens it: to 22.6 it names its exact version.
+Result<bool> is_of_another_version(const std::filesystem::path& database, const std::string& nx_version);
+
 // Makes that database before nx does, in the shape that this version takes; one that is there already stays.
 Status make_shared_database(const std::filesystem::path& folder, const std::string& nx_version);
 

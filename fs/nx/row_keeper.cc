@@ -137,7 +137,7 @@ void RowKeeper::wipe(const std::string& name, Done done) {
 
 void RowKeeper::prepare(const std::string& nx_version, Done done) {
   auto task = [this, nx_version, done] {
-    auto made = make_shared_database(files_.folder(), nx_version);
+    auto made = make_database(nx_version);
     if (made) fill_new_databases();
     done(made);
   };
@@ -145,6 +145,22 @@ void RowKeeper::prepare(const std::string& nx_version, Done done) {
 }
 
 // --- the thread ---
+
+// Nx to 22.6 throws away what another version made, and its first lookups would find nothing: then rather a new one
+// now.
+Status RowKeeper::make_database(const std::string& nx_version) {
+  auto name = shared_database_of(nx_version);
+  if (!name) return Error{Code::invalid_argument, "nx version " + nx_version + " cannot be read"};
+  auto path = files_.folder() / *name;
+  auto lock = PrivateFiles::try_lock(path);
+  if (!lock || !*lock) return Ok{};  // nx is at it
+  auto other = is_of_another_version(path, nx_version);
+  if (other && *other) {
+    filled_.erase(path);
+    if (auto removed = PrivateFiles::remove(path); !removed) return removed;
+  }
+  return make_shared_database(files_.folder(), nx_version);
+}
 
 void RowKeeper::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {

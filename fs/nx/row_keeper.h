@@ -77,6 +77,7 @@ class RowKeeper {
   void add(std::function<void()> task, const Done& done);
   void project_now(const std::set<std::string>& hashes);
   void fill_new_databases();
+  Status make_database(const std::string& nx_version);
   bool fill(const std::filesystem::path& database);
   void try_again(Milliseconds after);
   Status remove_now(const std::string& hash);

@@ -3,12 +3,10 @@
 // never is there a hit without its files.
 #include <gtest/gtest.h>
 
-#include <csignal>
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <optional>
-#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -74,6 +72,10 @@ class NxMachine {
   // $CACHE as the mount point, whatever nx said.
   Outcome nx(const NxWorkspace& workspace, const std::vector<std::string>& arguments,
              const std::map<std::string, std::string>& environment = {}, const std::string& after = ":") const {
+    return run(job(workspace, arguments, environment, after), kLimit);
+  }
+  Command job(const NxWorkspace& workspace, const std::vector<std::string>& arguments,
+              const std::map<std::string, std::string>& environment = {}, const std::string& after = ":") const {
     Command inner = workspace.nx(arguments);
     inner.environment["CI"] = "true";
     inner.environment.erase("NX_CACHE_DIRECTORY");
@@ -86,7 +88,7 @@ class NxMachine {
     command.arguments.insert(command.arguments.end(), inner.arguments.begin(), inner.arguments.end());
     command.environment.insert(inner.environment.begin(), inner.environment.end());
     command.directory = inner.directory;
-    return run(command, kLimit);
+    return command;
   }
 
   // Pulls by key, as a prewarm does.
@@ -114,7 +116,7 @@ class NxMachine {
   const TeamServer* server_;
 };
 
-class NxDirectoryTest : public ::testing::TestWithParam<const char*> {
+class NxDirectory : public ::testing::Test {
  protected:
   void SetUp() override {
     HITFS_NEEDS(find_tool("node", "HITFS_TEST_NODE"), "node", "apt-get install nodejs");
@@ -144,6 +146,11 @@ class NxDirectoryTest : public ::testing::TestWithParam<const char*> {
   TempDir folder_;
   Enclosure enclosure_{folder_.path()};
 };
+
+// By version; and what does not depend on it much with the oldest and the newest one.
+class NxDirectoryTest : public NxDirectory, public ::testing::WithParamInterface<const char*> {};
+class NxDirectoryEndsTest : public NxDirectoryTest {};
+class NxDirectoryTurnsTest : public NxDirectory {};
 
 // Written by one version (the parameter), read by each.
 TEST_P(NxDirectoryTest, EveryVersionReadsWhatThisOneStored) {
@@ -229,12 +236,69 @@ TEST_P(NxDirectoryTest, AnNxKilledInTheMiddleOfAStoreLeavesNoWrongHit) {
   for (const char* step : {"1", "2", "3"}) {
     const NxMachine machine(folder_ / ("machine-" + std::string(step)));
     const NxWorkspace a = workspace("a" + std::string(step), GetParam());
-    const Outcome killed = machine.nx(a, {"run", "core:build"}, {{"HITFS_TEST_STORE_ENDS", step}});
+    const Outcome killed = machine.nx(a, {"run", "core:build"}, {{"HITFS_TEST_STORE_ENDS", step}},
+                                      "rm -rf dist; env -u HITFS_TEST_STORE_ENDS \"$@\"; echo second: $?");
     EXPECT_NE(killed.code, 0) << killed.output;
+    // Once in the same mount, whose worker sees that the process is dead, and once in the next one.
+    EXPECT_NE(killed.output.find("second: 0"), std::string::npos) << step << killed.output;
+    EXPECT_TRUE(fs::exists(a.dist() / "core/index.js")) << "in the same mount, step " << step << "\n" << killed.output;
+    EXPECT_NE(machine.nx(a, {"run", "ui:build"}, {{"HITFS_TEST_STORE_ENDS", step}}).code, 0);
     fs::remove_all(a.dist());
-    const Outcome again = machine.nx(a, {"run", "core:build"});
+    const Outcome again = machine.nx(a, {"run", "ui:build"});
     EXPECT_EQ(again.code, 0) << again.output;
-    EXPECT_TRUE(fs::exists(a.dist() / "core/index.js")) << "killed after step " << step << "\n" << again.output;
+    EXPECT_TRUE(fs::exists(a.dist() / "ui/index.js")) << "killed after step " << step << "\n" << again.output;
+  }
+}
+
+// To 22.6 nx throws the database of another version away, and all of them share one file name: each version in turn
+// must find what the first one stored, on one mount that stays.
+TEST_F(NxDirectoryTurnsTest, VersionsTakeTurnsOnOneMount) {
+  const NxMachine machine(folder_ / "machine");
+  ASSERT_EQ(machine.mount().code, 0);
+  const NxWorkspace a = workspace("a", "22.6.5");
+  const Outcome built = machine.nx(a, kBuildAll);
+  ASSERT_EQ(built.code, 0) << built.output;
+  ASSERT_EQ(machine.hitfs({"flush"}).code, 0);
+  for (const std::string reader : {"21.6.5", "20.8.2", "24.0.6", "22.6.5", "20.8.2"}) {
+    static int turn = 0;
+    const NxWorkspace b = workspace("turn-" + std::to_string(++turn), reader);
+    const Outcome restored = machine.nx(b, kBuildAll);
+    EXPECT_EQ(restored.code, 0) << reader << "\n" << restored.output;
+    EXPECT_EQ(count(restored.output, "[remote cache]"), 3u) << reader << restored.output;
+    EXPECT_EQ(describe_tree(a.dist(), Links::follow), describe_tree(b.dist(), Links::follow)) << reader;
+  }
+  EXPECT_EQ(machine.hitfs({"unmount", machine.root()}).code, 0);
+}
+
+// With nx's own daemon, which keeps its database open for good.
+TEST_P(NxDirectoryEndsTest, NeverAHitWithoutItsFilesWithTheDaemonOfNx) {
+  const NxMachine machine(folder_ / "machine");
+  const NxWorkspace a = workspace("a", GetParam());
+  const std::map<std::string, std::string> daemon = {{"NX_DAEMON", "true"}};
+  ASSERT_EQ(machine.mount().code, 0);
+  const Outcome built = machine.nx(a, kBuildAll, daemon, "rm -rf \"$CACHE\"/[0-9]*");
+  ASSERT_EQ(built.code, 0) << built.output;
+  expect_outputs_again(machine, a, "removed in the mount", daemon);
+  machine.nx(a, kBuildAll, daemon, "node_modules/.bin/nx daemon --stop || :");
+  EXPECT_EQ(machine.hitfs({"unmount", machine.root()}).code, 0);
+}
+
+// Two jobs at once, of two workspaces, on one mount: each gets its outputs, whoever is first.
+TEST_P(NxDirectoryEndsTest, TwoWorkspacesBuildAtOnceOnOneMount) {
+  const NxMachine machine(folder_ / "machine");
+  const NxWorkspace a = workspace("a", GetParam());
+  const NxWorkspace b = workspace("b", GetParam());
+  for (int round = 0; round < 3; ++round) {
+    Process one(machine.job(a, kBuildAll));
+    Process other(machine.job(b, kBuildAll));
+    for (auto* process : {&one, &other}) {
+      const Outcome outcome = process->wait(kLimit);
+      EXPECT_EQ(outcome.code, 0) << outcome.output;
+    }
+    EXPECT_EQ(describe_tree(a.dist(), Links::follow), describe_tree(b.dist(), Links::follow));
+    ASSERT_TRUE(fs::exists(b.dist()));
+    fs::remove_all(a.dist());
+    fs::remove_all(b.dist());
   }
 }
 
@@ -250,11 +314,13 @@ TEST_P(NxDirectoryTest, FailuresStayOnTheirMachine) {
   EXPECT_EQ(again.code, 1) << again.output;
 }
 
-INSTANTIATE_TEST_SUITE_P(Versions, NxDirectoryTest, ::testing::ValuesIn(kVersions), [](const auto& info) {
+std::string name_of(const ::testing::TestParamInfo<const char*>& info) {
   std::string name = std::string("nx") + info.param;
   std::replace(name.begin(), name.end(), '.', 'x');
   return name;
-});
+}
+INSTANTIATE_TEST_SUITE_P(Versions, NxDirectoryTest, ::testing::ValuesIn(kVersions), name_of);
+INSTANTIATE_TEST_SUITE_P(Versions, NxDirectoryEndsTest, ::testing::Values("20.8.2", "24.0.6"), name_of);
 
 }  // namespace
 }  // namespace hitfs::testing
