@@ -91,6 +91,8 @@ class NxMachine {
     return command;
   }
 
+  void set(const std::string& variable, const std::string& value) { settings_[variable] = value; }
+
   // Pulls by key, as a prewarm does.
   void pull(const std::vector<std::string>& hashes) const {
     for (const auto& hash : hashes) {
@@ -109,11 +111,13 @@ class NxMachine {
     }
     command.environment["HITFS_FLUSH"] = command.environment["HITFS_FLUSH_CI"] = "60s";
     command.environment["HITFS_TEST_LAYOUT_NX"] = "1";
+    for (const auto& [name, value] : settings_) command.environment[name] = value;
     return command;
   }
 
   fs::path folder_;
   const TeamServer* server_;
+  std::map<std::string, std::string> settings_;
 };
 
 class NxDirectory : public ::testing::Test {
@@ -267,6 +271,28 @@ TEST_F(NxDirectoryTurnsTest, VersionsTakeTurnsOnOneMount) {
     EXPECT_EQ(count(restored.output, "[remote cache]"), 3u) << reader << restored.output;
     EXPECT_EQ(describe_tree(a.dist(), Links::follow), describe_tree(b.dist(), Links::follow)) << reader;
   }
+  EXPECT_EQ(machine.hitfs({"unmount", machine.root()}).code, 0);
+}
+
+// Entries that the store gives up while their mount lives, and nx's own database speaks of them.
+TEST_P(NxDirectoryEndsTest, WhatIsEvictedIsBuiltAgain) {
+  NxMachine machine(folder_ / "machine");
+  machine.set("HITFS_MAX_FILES", "16");
+  const NxWorkspace a = workspace("a", GetParam());
+  ASSERT_EQ(machine.mount().code, 0);
+  const Outcome built = machine.nx(a, kBuildAll);
+  ASSERT_EQ(built.code, 0) << built.output;
+  ASSERT_EQ(machine.hitfs({"flush"}).code, 0);
+  int64_t evicted = 0;
+  for (int i = 0; i < 40 && evicted == 0; ++i) {
+    std::ofstream(folder_ / "other") << i;
+    machine.hitfs({"put", "00000000000000" + std::to_string(10 + i), folder_ / "other"});
+    auto status = Json::parse(machine.hitfs({"status", "--json"}).output);
+    ASSERT_TRUE(status);
+    evicted = std::as_const(*status)["store"]["evicted_entries"].integer_or(0);
+  }
+  ASSERT_GE(evicted, 1);
+  expect_outputs_again(machine, a, "evicted");
   EXPECT_EQ(machine.hitfs({"unmount", machine.root()}).code, 0);
 }
 
