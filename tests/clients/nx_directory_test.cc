@@ -196,6 +196,8 @@ TEST_P(NxDirectoryTest, EveryVersionReadsWhatThisOneStored) {
 TEST_P(NxDirectoryTest, NeverAHitWithoutItsFiles) {
   const NxMachine machine(folder_ / "machine");
   const NxWorkspace a = workspace("a", GetParam());
+  // One mount that stays: what was removed in it stays removed.
+  ASSERT_EQ(machine.mount().code, 0);
   const auto first = machine.nx(a, kBuildAll);
   ASSERT_EQ(first.code, 0) << first.output;
   const auto hashes = hashes_of(a);
@@ -218,6 +220,8 @@ TEST_P(NxDirectoryTest, NeverAHitWithoutItsFiles) {
     EXPECT_EQ(lost.code, 0) << way.what << lost.output;
     expect_outputs_again(machine, a, way.what);
   }
+  EXPECT_EQ(machine.hitfs({"unmount", machine.root()}).code, 0);
+  expect_outputs_again(machine, a, "unmounted and mounted again");
 }
 
 TEST_P(NxDirectoryTest, ANewMountKnowsOnlyWhatTheStoreHas) {
