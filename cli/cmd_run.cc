@@ -8,6 +8,7 @@
 #include "cli/exit_codes.h"
 #include "cli/foreground.h"
 #include "cli/lease.h"
+#include "cli/nx/nx_directory.h"
 #include "cli/nx/nx_standing.h"
 #include "cli/nx/nx_workspace.h"
 #include "cli/run_background.h"
@@ -24,6 +25,7 @@ constexpr Milliseconds kMountLimit{30000};
 struct Cache {
   std::optional<Lease> lease;
   std::optional<MountRequest> mount;
+  std::optional<NxWorkspace> nx;  // where the mount was to be nx's cache folder
   [[nodiscard]] std::string rung() const { return mount ? "mount" : "endpoint"; }
 };
 
@@ -47,6 +49,9 @@ Cache prepare(const Context& context) {
   }
   cache.lease.emplace(std::move(*lease));
   if (context.arguments.mount_point.empty()) return cache;
+  std::error_code nowhere;
+  auto here = std::filesystem::current_path(nowhere);
+  if (context.config.layout.name == "nx" && !nowhere) cache.nx = find_nx_workspace(here);
   auto mount = mount_for_run(context, *cache.lease);
   if (mount) {
     cache.mount = std::move(*mount);
@@ -74,12 +79,22 @@ void say_where_nx_stands(const Context& context, const Cache& cache) {
   context.output.note(nx_standing(situation).line);
 }
 
+// nx is led to the mount. Without one it must not go where the mount should be: rows of its own database would speak of
+// files that are not there.
+std::map<std::string, std::string> nx_variables(const Cache& cache, std::vector<std::string>& without) {
+  if (!cache.nx) return {};
+  if (cache.mount) return nx_directory_variables(*cache.nx, cache.mount->mount_point);
+  for (const char* name : {"NX_CACHE_DIRECTORY", "NX_WORKSPACE_DATA_DIRECTORY"}) without.emplace_back(name);
+  return {};
+}
+
 std::vector<std::string> environment_for(const Context& context, const Cache& cache) {
   auto without = secret_variables(context.config, context.environment);
   if (cache.lease) {
-    return environment_of(context.environment, without,
-                          tool_variables(cache.lease->url(), cache.lease->token(), context.config.store.root.string(),
-                                         context.environment));
+    auto with = tool_variables(cache.lease->url(), cache.lease->token(), context.config.store.root.string(),
+                               context.environment);
+    with.merge(nx_variables(cache, without));
+    return environment_of(context.environment, without, with);
   }
   for (auto& name : cache_variables()) without.push_back(std::move(name));
   return environment_of(context.environment, without, {});

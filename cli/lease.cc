@@ -126,6 +126,11 @@ Result<MountRequest> mount_request(const Context& context) {
   }
   // Its mistakes are told before anything starts.
   if (auto layout = make_layout(context.config.layout); !layout) return std::move(layout).error();
+  if (arguments.allow_other && context.config.layout.name == "nx") {
+    return Error{Code::invalid_argument,
+                 "layout nx does not go with --allow-other: nx's databases lie in the store, which only its own user can "
+                 "reach; run hitfs as the user that runs nx"};
+  }
   auto place = resolve_mount_point(arguments.mount_point, true);
   if (!place) return std::move(place).error();
   MountRequest request;

@@ -141,12 +141,13 @@ void CommitQueue::settle(uint64_t tree, CommitOutcome outcome) {
     }
     // A refused tree keeps its job, but holds up no newer one of its name.
     if (outcome == CommitOutcome::refused) job.state = Job::State::refused;
-    if (outcome == CommitOutcome::committed) state->jobs.erase(found);
+    bool over = outcome == CommitOutcome::committed || outcome == CommitOutcome::kept;
+    if (over) state->jobs.erase(found);
     std::vector<Waiter> rest;
     for (auto& waiter : state->waiters) {
       bool concerned = waiter.trees.contains(tree);
-      if (concerned && outcome == CommitOutcome::committed) waiter.trees.erase(tree);
-      bool failed = concerned && outcome != CommitOutcome::committed;
+      if (concerned && over) waiter.trees.erase(tree);
+      bool failed = concerned && !over;
       if (failed || waiter.trees.empty()) {
         ready.emplace_back(std::move(waiter.done), !failed);
       } else {

@@ -18,6 +18,7 @@ namespace hitfs::fs {
 enum class CommitOutcome {
   committed,  // it is an entry now (or need not become one any more)
   later,      // the daemon is away: tried again on resume() and after a pause
+  kept,       // it stays a name of this mount for good
   refused,    // it does not become an entry now (no room); tried again on resume() and after minutes
 };
 
@@ -40,8 +41,8 @@ class CommitQueue {
   // Waiting or under way; not what was refused.
   [[nodiscard]] size_t waiting();
 
-  // Calls `done` once, on a thread of the queue or on the caller's: with true when all `trees` are entries, with false
-  // as soon as one is put off or refused, or when `patience` is over.
+  // Calls `done` once, on a thread of the queue or on the caller's: with true when all `trees` are entries (or stay
+  // here), with false as soon as one is put off or refused, or when `patience` is over.
   using Settled = std::function<void(bool)>;
   void when_settled(std::set<uint64_t> trees, Milliseconds patience, Settled done);
 

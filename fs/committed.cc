@@ -91,4 +91,24 @@ Result<Committed::Page> Committed::list(const std::string& after, size_t limit) 
   return page;
 }
 
+Result<std::vector<std::string>> Committed::packed() const {
+  constexpr size_t kPage = 1024;
+  std::vector<std::pair<int64_t, std::string>> found;
+  std::string after;
+  while (true) {
+    auto entries = reader_.list(scope_, std::string(layout_.space()), after, kPage);
+    if (!entries) return in_context("list the store", std::move(entries).error());
+    for (auto& entry : *entries) {
+      after = entry.key.name;
+      bool fits = entry.kind == EntryKind::artifact && entry.exit_code == 0 && key_of(entry.key.name);
+      if (fits) found.emplace_back(entry.last_used_ns, std::move(entry.key.name));
+    }
+    if (entries->size() < kPage) break;
+  }
+  std::sort(found.rbegin(), found.rend());
+  std::vector<std::string> names;
+  for (auto& [used, name] : found) names.push_back(std::move(name));
+  return names;
+}
+
 }  // namespace hitfs::fs

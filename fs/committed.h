@@ -46,6 +46,10 @@ class Committed {
   // Bytes of a file; short only at its end.
   [[nodiscard]] Result<size_t> read(const CommittedNode& node, std::span<std::byte> into, uint64_t offset) const;
 
+  [[nodiscard]] Result<size_t> read_blob(const Digest& blob, std::span<std::byte> into, uint64_t offset) const {
+    return reader_.read(blob, into, offset);
+  }
+
   // Entries to show after the one of the name `after`, at most `limit` are looked at; `last` is the last name looked
   // at, "" at the end.
   struct Page {
@@ -53,6 +57,8 @@ class Committed {
     std::string last;
   };
   [[nodiscard]] Result<Page> list(const std::string& after, size_t limit) const;
+  // The names of entries that are here as an artifact only, most recently used first.
+  [[nodiscard]] Result<std::vector<std::string>> packed() const;
   // The entry that `number` belongs to, also when it is retired or its manifest is damaged.
   [[nodiscard]] Result<Entry> entry_at(Number number) const { return reader_.containing(number); }
 

@@ -19,11 +19,13 @@ Result<ManifestBuilder::Node> add(ManifestBuilder& builder, ManifestBuilder::Nod
 
 }  // namespace
 
-Result<std::string> make_draft(const Key& key, const std::vector<DraftNode>& nodes) {
+Result<std::string> make_draft(const Key& key, const std::vector<DraftNode>& nodes,
+                               const std::optional<Digest>& terminal_output) {
   ManifestBuilder builder;
   const auto& top = nodes.front();
   ManifestHeader header;
   header.key = key;
+  header.terminal_output = terminal_output;
   if (top.type == FileType::directory) {
     builder.root_directory(top.mode, top.mtime_ns);
   } else {

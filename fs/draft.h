@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,8 @@ struct DraftNode {
 };
 
 // The draft manifest of a frozen tree. `internal` if the positions came out in another order than the nodes.
-Result<std::string> make_draft(const Key& key, const std::vector<DraftNode>& nodes);
+Result<std::string> make_draft(const Key& key, const std::vector<DraftNode>& nodes,
+                               const std::optional<Digest>& terminal_output = std::nullopt);
 
 // True when `entry` is the tree of `draft`: same names, types, modes, sizes and times.
 [[nodiscard]] bool same_tree(const ManifestView& draft, const ManifestView& entry);

@@ -54,6 +54,7 @@ struct Caller {
   uint64_t unique = 0;
   uid_t uid = 0;
   gid_t gid = 0;
+  pid_t pid = 0;  // 0 when the worker cannot see it (another process namespace)
 };
 
 struct AttributeChange {
@@ -112,6 +113,7 @@ struct FilesystemOptions {
   gid_t gid = 0;
   Milliseconds lookup_patience{2000};  // a lookup waits this long for a remote
   Milliseconds absent_memory{60000};   // for how long a remote's "no" is remembered
+  Milliseconds row_grace{30000};       // a retired entry is shown for so long after its rows are gone
   const Clock* clock = &system_clock();
   std::string boot_id;  // of the machine's running kernel; "" reads it from /proc
 };

@@ -75,6 +75,7 @@ Answer<NodeReply> MountFilesystem::make(const Caller& caller, Number parent, std
   }
   record.name = name;
   if (auto done = change(log, record); !done) return disk_error(done.error());
+  if (record.parent == kRootNumber) state_.lock()->without_rows.erase(record.name);
   // Before anybody can remove it again: the log's lock is still held.
   hand_out(record.number, 0);
   if (record.op == NameOp::create && layout_.completion() == Completion::close) {
@@ -133,7 +134,8 @@ Answer<bool> MountFilesystem::is_empty(const Existing& directory) {
   return true;
 }
 
-Answer<Ok> MountFilesystem::remove(const Caller& caller, Number parent, std::string_view name, bool directory) {
+Answer<Ok> MountFilesystem::remove(const Caller& caller, Number parent, std::string_view name, bool directory,
+                                   RowsFirst& rows) {
   auto log = log_.lock();
   if (done_before(caller)) return Ok{};
   auto found = existing(parent, name);
@@ -147,6 +149,7 @@ Answer<Ok> MountFilesystem::remove(const Caller& caller, Number parent, std::str
     if (!empty) return empty.error();
     if (!*empty) return FsError::not_empty;
   }
+  if (rows_in_the_way(parent, name, rows)) return FsError::busy;
   auto record = record_for(caller, NameOp::remove);
   record.parent = state_.lock()->names.canonical(parent);
   record.name = name;
@@ -157,11 +160,23 @@ Answer<Ok> MountFilesystem::remove(const Caller& caller, Number parent, std::str
 }
 
 void MountFilesystem::unlink(const Caller& caller, Number parent, std::string_view name, Reply<Ok> reply) {
-  remove(caller, parent, name, false).give(std::move(reply));
+  RowsFirst rows;
+  auto done = remove(caller, parent, name, false, rows);
+  if (!rows.any()) return done.give(std::move(reply));
+  auto again = [this, caller, parent, name = std::string(name)](RowsFirst& more) {
+    return remove(caller, parent, name, false, more);
+  };
+  after_rows(rows, std::move(again), std::move(reply));
 }
 
 void MountFilesystem::remove_directory(const Caller& caller, Number parent, std::string_view name, Reply<Ok> reply) {
-  remove(caller, parent, name, true).give(std::move(reply));
+  RowsFirst rows;
+  auto done = remove(caller, parent, name, true, rows);
+  if (!rows.any()) return done.give(std::move(reply));
+  auto again = [this, caller, parent, name = std::string(name)](RowsFirst& more) {
+    return remove(caller, parent, name, true, more);
+  };
+  after_rows(rows, std::move(again), std::move(reply));
 }
 
 bool MountFilesystem::is_below(Number number, Number ancestor) {
@@ -210,11 +225,14 @@ bool MountFilesystem::completes_by_rename(Number parent, std::string_view name, 
   if (new_parent != kRootNumber || source.kind != Existing::Kind::staged) return false;
   if (source.type == FileType::symlink) return false;
   if (parent == kRootNumber && committed_.key_of(name)) return false;
+  auto aside = layout_.aside(new_name);
+  if (!aside.empty() && (parent != kRootNumber || name != aside)) return false;
   return committed_.key_of(new_name).has_value();
 }
 
 Answer<Ok> MountFilesystem::rename_checked(const Caller& caller, Number parent, std::string_view name,
-                                           Number new_parent, std::string_view new_name, RenameMode mode) {
+                                           Number new_parent, std::string_view new_name, RenameMode mode,
+                                           RowsFirst& rows) {
   // As every file system that cannot swap two names.
   if (mode == RenameMode::exchange) return FsError::invalid;
   TreeToCommit tree{0, std::string(new_name)};
@@ -233,6 +251,7 @@ Answer<Ok> MountFilesystem::rename_checked(const Caller& caller, Number parent, 
   }
   if (target->exists() && target->number == source->number) return Ok{};
   if (auto may = may_rename(*source, record.other_parent, *target, mode); !may) return may.error();
+  if (rename_has_rows_in_the_way(parent, name, new_parent, new_name, *target, rows)) return FsError::busy;
   if (completes_by_rename(parent, name, new_parent, new_name, *source)) {
     tree.first = record.tree = state_.lock()->names.take_tree();
   }
@@ -241,6 +260,8 @@ Answer<Ok> MountFilesystem::rename_checked(const Caller& caller, Number parent, 
   record.other_name = new_name;
   if (target->at_top) record.value = target->entry_id;
   if (auto done = change(log, record); !done) return disk_error(done.error());
+  if (rows_ && parent == kRootNumber && new_parent == kRootNumber) note_store(caller, name, new_name);
+  if (record.other_parent == kRootNumber) state_.lock()->without_rows.erase(record.other_name);
   if (target->exists()) collect({target->number});
   if (tree.first != 0) commits_->add(tree.first, tree.second);
   complete_by_marker(log, record.other_parent, new_name);
@@ -249,7 +270,13 @@ Answer<Ok> MountFilesystem::rename_checked(const Caller& caller, Number parent, 
 
 void MountFilesystem::rename(const Caller& caller, Number parent, std::string_view name, Number new_parent,
                              std::string_view new_name, RenameMode mode, Reply<Ok> reply) {
-  rename_checked(caller, parent, name, new_parent, new_name, mode).give(std::move(reply));
+  RowsFirst rows;
+  auto done = rename_checked(caller, parent, name, new_parent, new_name, mode, rows);
+  if (!rows.any()) return done.give(std::move(reply));
+  auto again = [=, this, name = std::string(name), new_name = std::string(new_name)](RowsFirst& more) {
+    return rename_checked(caller, parent, name, new_parent, new_name, mode, more);
+  };
+  after_rows(rows, std::move(again), std::move(reply));
 }
 
 // The marker file appeared in a directory at the top that has an entry's name: the directory is complete.

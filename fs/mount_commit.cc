@@ -26,6 +26,15 @@ Status write_draft(const std::filesystem::path& path, const std::string& bytes) 
 
 CommitOutcome MountFilesystem::commit_tree(uint64_t tree, const std::stop_token& stop) {
   if (drop_superseded(tree)) return CommitOutcome::committed;
+  if (rows_) {
+    auto name = state_.lock()->names.trees().at(tree).name;
+    auto code = rows_->exit_code(name);
+    if (!code) {
+      kLog.warn("commit name={} row_error=\"{}\"", name, code.error().message);
+      return CommitOutcome::later;
+    }
+    if (*code != 0) return keep_here(tree);
+  }
   auto draft = draft_of(tree, stop);
   if (!draft) {
     kLog.warn("commit tree={} draft_error={}", tree, draft.error().message);
@@ -43,6 +52,14 @@ CommitOutcome MountFilesystem::commit_tree(uint64_t tree, const std::stop_token&
   if (auto entry_id = committed_already(**draft)) return became_entry(tree, *entry_id);
   kLog.warn("commit key={} error={}", key, reply.error().message);
   return reply.error().code == Code::internal ? CommitOutcome::later : CommitOutcome::refused;
+}
+
+// Of a task that failed, or of nobody knows what: shown here as it was made, and never anywhere else.
+CommitOutcome MountFilesystem::keep_here(uint64_t tree) {
+  auto log = log_.lock();
+  auto record = record_for({}, NameOp::thaw);
+  record.tree = tree;
+  return change(log, record) ? CommitOutcome::kept : CommitOutcome::later;
 }
 
 // A tree whose name was completed again before it was handed over is nobody's entry any more.
@@ -104,7 +121,13 @@ Result<std::shared_ptr<const Draft>> MountFilesystem::draft_of(uint64_t tree, co
   } else {
     auto nodes = frozen_nodes(tree, stop);
     if (!nodes) return std::move(nodes).error();
-    auto bytes = make_draft(*key, *nodes);
+    std::optional<Digest> output;
+    if (!layout_.outputs_folder().empty()) {
+      auto staged = stage_output(tree, key->name);
+      if (!staged) return std::move(staged).error();
+      output = *staged;
+    }
+    auto bytes = make_draft(*key, *nodes, output);
     if (!bytes) return std::move(bytes).error();
     draft->bytes = *std::move(bytes);
     if (auto kept = write_draft(path, draft->bytes); !kept) return std::move(kept).error();
@@ -198,9 +221,13 @@ CommitOutcome MountFilesystem::became_entry(uint64_t tree, uint64_t entry_id) {
       kLog.warn("staging remove number={} error={}", number, removed.error().message);
     }
   }
-  if (auto removed = io::unlink(staged_.folder() / draft_name(tree), "draft"); !removed) {
-    kLog.warn("staging remove draft={} error={}", tree, removed.error().message);
+  for (const auto& name : {draft_name(tree), output_name(tree)}) {
+    auto removed = io::unlink(staged_.folder() / name, "draft");
+    if (!removed && removed.error().code != Code::not_found) {
+      kLog.warn("staging remove draft={} error={}", name, removed.error().message);
+    }
   }
+  if (rows_) rows_->project(frozen.name);
   return CommitOutcome::committed;
 }
 

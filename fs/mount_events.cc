@@ -18,6 +18,7 @@ void MountFilesystem::on_events(const EventBatch& batch) {
     lookups_->forget_all_absent();
     state_.lock()->names.touch_root(now_ns());
     resume_commits();
+    if (rows_) tasks_->add([this] { check_published(); });
   }
   for (const auto& event : batch.events) {
     switch (event.kind) {
@@ -41,19 +42,27 @@ void MountFilesystem::on_committed(const DaemonEvent& event) {
   }
   // A lookup that waited for this entry has its numbers already: forgetting them in the middle of a first pass costs a
   // request for every name.
+  if (rows_) {
+    auto entry = committed_.entry_at(event.entry_id);
+    if (entry && entry->kind == EntryKind::artifact) unpacker_->add({event.key.name});
+    rows_->project(event.key.name);
+  }
   if (references_.count(event.entry_id) == 0) notifier_.invalidate_name(kRootNumber, event.key.name);
 }
 
 void MountFilesystem::on_retired(const DaemonEvent& event) {
   auto entry = committed_.entry_at(event.entry_id);
   bool shown = committed_.key_of(event.key.name) == event.key;
+  bool lingering = shown && lingers(event.key.name, event.entry_id);
   {
     auto state = state_.lock();
     RetiredEntry retired;
+    retired.name = event.key.name;
+    if (lingering) state->lingering.insert(event.entry_id);
     retired.span = entry ? entry->span : 1;
     retired.next_pass = options_.clock->now() + retired.pause;
     state->retired[event.entry_id] = retired;
-    if (shown) {
+    if (shown && !lingering) {
       // There is nothing left to hide: the name may come back from a remote.
       const auto* whiteout = state->names.whiteout(event.key.name);
       if (whiteout != nullptr && whiteout->tree == 0 && whiteout->entry_id <= event.entry_id) {
@@ -62,7 +71,7 @@ void MountFilesystem::on_retired(const DaemonEvent& event) {
       state->names.touch_root(now_ns());
     }
   }
-  if (!shown) return;
+  if (!shown || lingering) return;
   lookups_->forget_absent(event.key.name);
   notifier_.invalidate_name(kRootNumber, event.key.name);
   tasks_->add([this, entry_id = event.entry_id] { invalidate_names(entry_id); });
@@ -87,12 +96,14 @@ void MountFilesystem::invalidate_names(uint64_t entry_id) {
 // Entries that nothing in the kernel refers to any more; the others' names are invalidated again from time to time,
 // because a name that was in use the last time may not be now.
 std::vector<uint64_t> MountFilesystem::take_released() {
+  end_lingering();
   std::vector<std::pair<uint64_t, uint32_t>> released;
   std::vector<uint64_t> again;
   {
     auto state = state_.lock();
     auto now = options_.clock->now();
     for (auto& [entry_id, retired] : state->retired) {
+      if (state->lingering.contains(entry_id)) continue;
       bool held = references_.count(entry_id) > 0 || state->names.has_alias_into(entry_id);
       if (!held) {
         released.emplace_back(entry_id, retired.span);

@@ -17,6 +17,8 @@
 #include "fs/filesystem.h"
 #include "fs/mount_state.h"
 #include "fs/names/names_log.h"
+#include "fs/nx/row_keeper.h"
+#include "fs/nx/unpacker.h"
 #include "fs/pending_lookups.h"
 #include "fs/staged_files.h"
 #include "fs/task_queue.h"
@@ -34,7 +36,7 @@ namespace hitfs::fs {
 // what may take long on the local disk (synchronising, comparing) or may wait for nobody in particular (reports).
 //
 // The implementation is spread over mount_*.cc by what it is about.
-class MountFilesystem final : public Filesystem {
+class MountFilesystem final : public Filesystem, private RowSource {
  public:
   MountFilesystem(FilesystemOptions options, const Layout& layout, StoreReader& reader, DaemonClient& daemon,
                   References& references, KernelNotifier& notifier);
@@ -78,6 +80,12 @@ class MountFilesystem final : public Filesystem {
  private:
   using Log = Guarded<std::unique_ptr<NamesLog>>::Lock;
   using TreeToCommit = std::pair<uint64_t, std::string>;  // its number and top-level name
+  // Of a change that found rows in its way: nothing was changed, and it is to be done again when they are gone.
+  struct RowsFirst {
+    std::string hash{};      // rows of this entry; "" for none
+    std::string database{};  // or this whole database
+    [[nodiscard]] bool any() const { return !hash.empty() || !database.empty(); }
+  };
 
   // What a name shows in this mount.
   struct Existing {
@@ -133,10 +141,10 @@ class MountFilesystem final : public Filesystem {
   NameRecord record_for(const Caller& caller, NameOp op);
   std::optional<Number> done_before(const Caller& caller);
   Answer<NodeReply> make(const Caller& caller, Number parent, std::string_view name, NameRecord record);
-  Answer<Ok> remove(const Caller& caller, Number parent, std::string_view name, bool directory);
+  Answer<Ok> remove(const Caller& caller, Number parent, std::string_view name, bool directory, RowsFirst& rows);
   Answer<bool> is_empty(const Existing& directory);
   Answer<Ok> rename_checked(const Caller& caller, Number parent, std::string_view name, Number new_parent,
-                            std::string_view new_name, RenameMode mode);
+                            std::string_view new_name, RenameMode mode, RowsFirst& rows);
   Answer<Ok> may_rename(const Existing& source, Number new_parent, const Existing& target, RenameMode mode);
   bool is_below(Number number, Number ancestor);
   bool completes_by_rename(Number parent, std::string_view name, Number new_parent, std::string_view new_name,
@@ -172,6 +180,10 @@ class MountFilesystem final : public Filesystem {
   [[nodiscard]] std::string draft_name(uint64_t tree) const {
     return std::to_string(tree).append(StagedFiles::kDraftSuffix);
   }
+  [[nodiscard]] std::string output_name(uint64_t tree) const {
+    return std::to_string(tree).append(StagedFiles::kOutputSuffix);
+  }
+  CommitOutcome keep_here(uint64_t tree);
   void settle_written(Number number);
   void complete_in_place(Number number);
   void settle_overlay(Number number);
@@ -200,6 +212,38 @@ class MountFilesystem final : public Filesystem {
   bool fill(const ListedNames& names, bool in_root, DirectoryFiller& filler);
   Number parent_of(Number directory);
 
+  // mount_rows.cc
+  Status start_rows();
+  bool publish(const std::string& hash) override;
+  Result<std::set<std::string>> names() override;
+  std::string hash_above(Number parent, std::string_view name);
+  bool rows_in_the_way(Number parent, std::string_view name, RowsFirst& rows);
+  bool rename_has_rows_in_the_way(Number parent, std::string_view name, Number new_parent, std::string_view new_name,
+                                  const Existing& target, RowsFirst& rows);
+  void after_rows(const RowsFirst& rows, std::function<Answer<Ok>(RowsFirst&)> change, Reply<Ok> reply);
+  static bool shows_whole(const MountState& state, const std::string& name, const Entry& entry);
+  std::optional<Entry> published_entry(std::string_view name);
+  bool lingers(const std::string& name, uint64_t entry_id);
+  void take_rows_away(const std::string& name, uint64_t entry_id);
+  void end_lingering();
+  void check_published();
+  void unpack_what_is_packed();
+
+  // mount_stores.cc
+  void find_broken_stores(bool new_mount);
+  void note_store(const Caller& caller, std::string_view name, std::string_view new_name);
+  void mend_broken_stores();
+  Answer<Ok> mend_store(const std::string& aside);
+  Answer<Ok> drop_names(Log& log, Number parent, const std::string& name, Number number);
+
+  // mount_made_names.cc
+  bool lookup_made(Number parent, std::string_view name, Reply<NodeReply>& reply);
+  void lookup_link(const Placement& place, const std::string& name, Reply<NodeReply> reply);
+  Answer<NodeReply> make_link(const std::string& name, const std::string& target);
+  Answer<NodeReply> make_output(Number folder, std::string_view name);
+  Answer<Ok> copy_blob(const Digest& blob, Number to);
+  Result<std::optional<Digest>> stage_output(uint64_t tree, const std::string& hash);
+
   // mount_events.cc
   void on_committed(const DaemonEvent& event);
   void on_retired(const DaemonEvent& event);
@@ -222,6 +266,8 @@ class MountFilesystem final : public Filesystem {
   std::atomic<uint64_t> next_compaction_{0};  // size of the log
   // Last, so that their threads end before the rest goes.
   std::unique_ptr<TaskQueue> tasks_;
+  std::unique_ptr<RowKeeper> rows_;  // where the layout has rows
+  std::unique_ptr<Unpacker> unpacker_;
   std::unique_ptr<CommitQueue> commits_;
   std::unique_ptr<PendingLookups> lookups_;
 };

@@ -74,6 +74,7 @@ MountFilesystem::Visible MountFilesystem::visible_entry(std::string_view name) {
     kLog.warn("lookup name={} error={}", name, found.error().message);
     return {};
   }
+  if (!*found && rows_) *found = published_entry(name);
   auto state = state_.lock();
   const auto* whiteout = state->names.whiteout(name);
   if (whiteout == nullptr) return {*std::move(found)};
@@ -84,9 +85,11 @@ MountFilesystem::Visible MountFilesystem::visible_entry(std::string_view name) {
 }
 
 void MountFilesystem::lookup(const Caller& caller, Number parent, std::string_view name, Reply<NodeReply> reply) {
+  if (rows_ && lookup_made(parent, name, reply)) return;
   if (auto answer = lookup_here(parent, name)) return answer->give(std::move(reply));
   auto key = committed_.key_of(name);
-  if (!key) return reply.fail(FsError::not_found);
+  // Where rows decide, a name without one is asked for by whoever is about to make it.
+  if (!key || rows_) return reply.fail(FsError::not_found);
   lookups_->wait_for(*key, std::string(name), caller.unique, std::move(reply));
 }
 

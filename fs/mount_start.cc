@@ -45,19 +45,27 @@ MountFilesystem::MountFilesystem(FilesystemOptions options, const Layout& layout
 
 MountFilesystem::~MountFilesystem() {
   stopping_.request_stop();
-  // In this order: waiting lookups are answered; commits end, and who waits for them leaves a task; the tasks are done,
-  // and may leave a commit to the next worker.
+  // In this order: waiting lookups are answered; commits end, and who waits for them leaves a task; who waits for rows
+  // is answered; the tasks are done, and may leave a commit to the next worker.
   lookups_.reset();
   if (commits_) commits_->stop();
+  if (unpacker_) unpacker_->stop();
+  if (rows_) rows_->stop();
   tasks_.reset();
 }
 
 Status MountFilesystem::start() {
   if (auto made = io::make_directories(staged_.folder(), 0700, "staging folder"); !made) return made;
   if (auto replayed = replay(); !replayed) return replayed;
+  bool new_mount = options_.connection == 0 || state_.lock()->names.connection() != options_.connection;
   if (auto begun = begin_session(); !begun) return begun;
   collect_unreferenced();
   sweep();
+  if (layout_.has_rows()) {
+    find_broken_stores(new_mount);
+    mend_broken_stores();
+  }
+  if (auto begun = start_rows(); !begun) return in_context("rows of nx", std::move(begun).error());
   auto log = log_.lock();
   compact_when_worthwhile(log);
   tasks_ = std::make_unique<TaskQueue>(1);
@@ -81,13 +89,13 @@ Status MountFilesystem::start() {
 
 void MountFilesystem::sweep() {
   std::unordered_set<Number> numbers;
-  std::set<std::string> drafts;
+  std::set<std::string> named;
   {
     auto state = state_.lock();
     numbers = state->names.data_numbers();
-    for (const auto& [id, tree] : state->names.trees()) drafts.insert(draft_name(id));
+    for (const auto& [id, tree] : state->names.trees()) named.insert({draft_name(id), output_name(id)});
   }
-  if (auto swept = staged_.sweep(numbers, drafts); !swept) {
+  if (auto swept = staged_.sweep(numbers, named); !swept) {
     kLog.warn("staging sweep mount={} error={}", options_.mount_name, swept.error().message);
   }
 }

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -25,6 +28,7 @@ struct Draft {
 
 // An entry that is no longer found by its key, until the kernel has let go of all its numbers.
 struct RetiredEntry {
+  std::string name;
   uint32_t span = 1;
   MonotonicTime next_pass{};  // when its names are invalidated again
   Milliseconds pause{5000};
@@ -87,6 +91,25 @@ class ReleasedEntries {
   std::deque<uint64_t> order_;
 };
 
+// A tree that a tool has set aside for a moment.
+struct StoreAside {
+  pid_t pid = 0;          // of the tool; 0 when it is not known
+  MonotonicTime until{};  // then the store counts as broken off, if it is not known
+};
+
+// An entry whose row nx may see: it is shown until that row is gone, and a while longer, because nx reads the row a
+// moment before the files.
+struct PublishedEntry {
+  uint64_t entry_id = 0;
+  enum class State {
+    shown,  // it is the entry of its name
+    going,  // retired; its rows are being removed
+    stuck,  // they could not be removed; to be tried again at `until`
+    gone,   // they are gone; hidden at `until`
+  } state = State::shown;
+  MonotonicTime until{};
+};
+
 // What a mount knows, all behind one lock that is never held during I/O.
 struct MountState {
   NameTree names;
@@ -98,8 +121,12 @@ struct MountState {
   ReleasedEntries released;
   RecentCommits recent_commits;
   Bookmarks bookmarks;
-  std::unordered_map<std::string, MonotonicTime> damage_reports;  // by key: when
-  std::unordered_map<uint64_t, Key> uses;                         // entries answered since the last report
+  std::unordered_map<std::string, MonotonicTime> damage_reports;                         // by key: when
+  std::unordered_map<std::string, PublishedEntry, TextHash, std::equal_to<>> published;  // by name
+  std::set<uint64_t> lingering;                  // retired entries that are published
+  std::map<std::string, StoreAside> asides;      // by the name that a tree has while it is being stored
+  std::unordered_set<std::string> without_rows;  // names below which something was removed, after their rows
+  std::unordered_map<uint64_t, Key> uses;        // entries answered since the last report
 };
 
 }  // namespace hitfs::fs

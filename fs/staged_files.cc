@@ -142,14 +142,15 @@ Status StagedFiles::remove(Number number) {
   return done;
 }
 
-Status StagedFiles::sweep(const std::unordered_set<Number>& keep, const std::set<std::string>& keep_drafts) {
+Status StagedFiles::sweep(const std::unordered_set<Number>& keep, const std::set<std::string>& keep_named) {
   std::error_code failure;
   std::vector<std::filesystem::path> leftovers;
   for (std::filesystem::directory_iterator it(folder_, failure), end; !failure && it != end; it.increment(failure)) {
     auto name = it->path().filename().string();
     auto number = number_of(name);
     // Nothing else may go: by mount.lock, which is the supervisor's, the daemon knows that this mount lives.
-    bool wanted = number ? keep.contains(*number) : !name.ends_with(kDraftSuffix) || keep_drafts.contains(name);
+    bool ours = name.ends_with(kDraftSuffix) || name.ends_with(kOutputSuffix);
+    bool wanted = number ? keep.contains(*number) : !ours || keep_named.contains(name);
     if (!wanted) leftovers.push_back(it->path());
   }
   if (failure) return system_error("list " + folder_.string(), failure.value());

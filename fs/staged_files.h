@@ -28,6 +28,8 @@ class StagedFiles {
  public:
   // Draft manifests lie beside the staged files, as <tree>.draft.
   static constexpr std::string_view kDraftSuffix = ".draft";
+  // And what their terminal output is to be, as <tree>.output.
+  static constexpr std::string_view kOutputSuffix = ".output";
 
   explicit StagedFiles(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
@@ -49,8 +51,8 @@ class StagedFiles {
 
   // A missing file is fine.
   Status remove(Number number);
-  // Removes every staged file that is not in `keep`, and every draft that is not in `keep_drafts`.
-  Status sweep(const std::unordered_set<Number>& keep, const std::set<std::string>& keep_drafts);
+  // Removes every staged file that is not in `keep`, and every draft and output that is not in `keep_named`.
+  Status sweep(const std::unordered_set<Number>& keep, const std::set<std::string>& keep_named);
 
   [[nodiscard]] std::filesystem::path path(Number number) const { return folder_ / std::to_string(number); }
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }

@@ -30,6 +30,7 @@ struct CommitOptions {
   bool durable = false;          // return only when a power cut cannot take it back (shared flush)
   bool replace = true;           // another entry of the key is retired; else the commit says `same` or `different`
   std::string origin = "local";  // or the name of the remote it was pulled from
+  std::filesystem::path terminal_output = {};  // of a draft whose header names one: the file with its bytes
   std::vector<std::string> push_to = {};  // remotes that get a row in the push queue, in the same transaction
 };
 

@@ -15,6 +15,7 @@ enum class NameClass {
   entry,   // hash-named: looked up in the store and on remotes, pushed when complete
   local,   // of this machine: lives in staging, never leaves it
   absent,  // never exists on a remote: no question is asked; may be created as local
+  link,    // a symbolic link into the mount's private folder, made when it is looked up; `name` is the path there
 };
 
 // When a write to an entry name is complete.
@@ -40,6 +41,15 @@ class Layout {
   [[nodiscard]] virtual std::string_view space() const = 0;
   [[nodiscard]] virtual Completion completion() const = 0;
   [[nodiscard]] virtual std::string_view marker() const = 0;  // "" unless completion() is marker
+
+  // The only name at the top whose rename to the entry's name `name` makes an entry; "" where any other name does.
+  [[nodiscard]] virtual std::string aside(std::string_view /*name*/) const { return ""; }
+  // The other way: the entry's name that `aside` stands for while it is being stored; nothing for other names.
+  [[nodiscard]] virtual std::optional<std::string> set_aside(std::string_view /*aside*/) const { return std::nullopt; }
+  // A folder at the top that shows each entry's terminal output under the entry's name; "" for none.
+  [[nodiscard]] virtual std::string_view outputs_folder() const { return ""; }
+  // Whether the tool decides hits by rows in databases in the private folder, which must agree with the names.
+  [[nodiscard]] virtual bool has_rows() const { return false; }
 };
 
 struct LayoutOptions {

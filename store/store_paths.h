@@ -20,6 +20,10 @@ struct StorePaths {
   [[nodiscard]] std::filesystem::path cas() const { return root / "cas"; }
   [[nodiscard]] std::filesystem::path staging() const { return root / "staging"; }
   [[nodiscard]] std::filesystem::path staging(const std::string& front) const { return staging() / front; }
+  // What a mount's tool keeps for itself outside of the mount (its databases), by the mount's name.
+  [[nodiscard]] std::filesystem::path private_folder(const std::string& mount) const {
+    return root / "private" / mount;
+  }
   [[nodiscard]] std::filesystem::path high_water() const { return root / "high-water"; }
   // What comes in, until its commit is on disk; the names say where each file belongs (store/leftovers.h).
   [[nodiscard]] std::filesystem::path intakes() const { return root / "intakes"; }

@@ -113,6 +113,7 @@ Control::Route Control::route_of(const HttpRequest& request) {
       {"POST", "/v1/commit", &Control::commit},
       {"POST", "/v1/store", &Control::store},
       {"POST", "/v1/artifact", &Control::artifact},
+      {"POST", "/v1/unpack", &Control::unpack},
       {"GET", "/v1/events", &Control::events},
       {"POST", "/v1/released", &Control::released},
       {"POST", "/v1/uses", &Control::uses},
@@ -200,6 +201,16 @@ void Control::artifact(const HttpRequest&, const Json& body, HttpResponder respo
     auto attached = parts_.store.attach_artifact(entry->id, *digest, *intake);
     if (!attached) return std::move(attached).error();
     return Json(Json::Object{{"size", digest->size}});
+  });
+}
+
+void Control::unpack(const HttpRequest&, const Json& body, HttpResponder responder) {
+  later(commits_, std::move(responder), [this, body]() -> Result<Json> {
+    auto key = key_of(body["key"]);
+    if (!key) return std::move(key).error();
+    auto unpacked = parts_.handover.unpack(*key);
+    if (!unpacked) return std::move(unpacked).error();
+    return Json(Json::Object{{"entry", unpacked->entry_id}});
   });
 }
 

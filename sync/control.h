@@ -50,6 +50,7 @@ class Control final : public HttpHandler {
   void commit(const HttpRequest&, const Json& body, HttpResponder responder);
   void store(const HttpRequest&, const Json& body, HttpResponder responder);
   void artifact(const HttpRequest&, const Json& body, HttpResponder responder);
+  void unpack(const HttpRequest&, const Json& body, HttpResponder responder);
   void events(const HttpRequest& request, const Json& body, HttpResponder responder);
   void released(const HttpRequest&, const Json& body, HttpResponder responder);
   void uses(const HttpRequest&, const Json& body, HttpResponder responder);

@@ -10,6 +10,7 @@
 #include "store/base/process.h"
 #include "store/base/socket.h"
 #include "sync/control.h"
+#include "sync/tree_form.h"
 
 namespace hitfs {
 
@@ -106,8 +107,9 @@ void Daemon::build_parts(const DaemonOptions& options) {
                        }});
   retirement_->resume();
   GuardLimits limits{.artifact_bytes = options.max_artifact_bytes, .unpacked_bytes = options.max_unpacked_bytes};
-  fetcher_ = std::make_unique<Fetcher>(Fetcher::Parts{*store_, *remotes_, *scratch_, *sessions_, *timers_}, limits,
-                                       kFetchThreads);
+  fetcher_ = std::make_unique<Fetcher>(Fetcher::Parts{*store_, *remotes_, *scratch_, *sessions_, *timers_,
+                                                      [this] { return mounts_want_trees(paths_); }},
+                                       limits, kFetchThreads);
   auto order = options.continuous_integration ? PushQueue::Order::smallest_first : PushQueue::Order::oldest_first;
   lists_ = std::make_unique<RunLists>(*store_, *remotes_, *scratch_, [this] { pusher_->wake(); });
   pusher_ = std::make_unique<Pusher>(Pusher::Parts{*store_, *remotes_, *scratch_, *sessions_, lists_.get()},

@@ -157,7 +157,8 @@ FetchReply Fetcher::pull_from(ConfiguredRemote& remote, const Key& key) {
     log.record(key, AccessKind::breaker_open, remote.options.name + ": it asked for a pause");
     return unavailable("it asked for a pause");
   }
-  IncomingEntry incoming(parts_.store, parts_.scratch, key, limits_);
+  bool with_tree = parts_.wants_trees && parts_.wants_trees();
+  IncomingEntry incoming(parts_.store, parts_.scratch, key, limits_, with_tree ? Form::with_tree : Form::primary);
   auto progress = std::make_shared<PullProgress>();
   CountingWriter counting(incoming, received_, *progress, here_);
   RemoteCall call(Deadline::after(kLongestPull), stopping_.get_token());

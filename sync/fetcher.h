@@ -50,6 +50,7 @@ class Fetcher {
     Scratch& scratch;
     Sessions& sessions;
     TimerQueue& timers;
+    std::function<bool()> wants_trees = {};  // asked at each pull; none: never
   };
   Fetcher(const Parts& parts, const GuardLimits& limits, size_t threads);
   // Answers every waiter with `unavailable`; running transfers are aborted. The timers are stopped before.

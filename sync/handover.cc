@@ -4,6 +4,7 @@
 #include "store/base/log.h"
 #include "store/manifest.h"
 #include "sync/incoming.h"
+#include "sync/tree_form.h"
 
 namespace hitfs {
 
@@ -52,6 +53,7 @@ Result<CommitReply> Handover::commit(const std::string& front, const std::string
   auto key = view.header().key;
 
   CommitOptions options{.durable = durable, .replace = true, .origin = "local", .push_to = remotes_.push_targets()};
+  options.terminal_output = std::filesystem::path(*path).replace_extension(".output");
   auto committed = store_.begin()->commit_draft(view, paths_.staging(front), options);
   if (!committed) {
     kLog.warn("commit key={} error=\"{}\"", key.text(), committed.error().message);
@@ -62,6 +64,8 @@ Result<CommitReply> Handover::commit(const std::string& front, const std::string
   return CommitReply{committed->entry_id, committed->retired.has_value()};
 }
 
+Result<Admission> Handover::unpack(const Key& key) { return unpack_entry(store_, key, limits_); }
+
 Result<StoreReply> Handover::store(const std::string& front, const std::string& file, const Key& key) {
   auto path = staged_path(front, file);
   if (!path) return std::move(path).error();
@@ -69,7 +73,8 @@ Result<StoreReply> Handover::store(const std::string& front, const std::string& 
   if (!staged) return std::move(staged).error();
 
   CommitOptions options{.durable = true, .replace = false, .origin = "local", .push_to = remotes_.push_targets()};
-  auto admitted = admit_artifact(store_, **staged, key, limits_, options);
+  auto form = mounts_want_trees(paths_) ? Form::with_tree : Form::primary;
+  auto admitted = admit_artifact(store_, **staged, key, limits_, options, form);
   if (!admitted) {
     const auto& error = admitted.error();
     store_.access_log().record(key, AccessKind::refused, error.message);

@@ -8,6 +8,7 @@
 #include "store/daemon_client.h"
 #include "store/entry_store.h"
 #include "store/store_paths.h"
+#include "sync/incoming.h"
 #include "sync/remote_set.h"
 
 namespace hitfs {
@@ -23,6 +24,8 @@ class Handover {
   // `draft` in staging/<front>/; the draft itself is the front's to remove.
   Result<CommitReply> commit(const std::string& front, const std::string& draft, bool durable);
   // `file` in staging/<front>/ is consumed, whatever the outcome.
+  // Puts a tree in the place of an artifact, for mounts.
+  Result<Admission> unpack(const Key& key);
   Result<StoreReply> store(const std::string& front, const std::string& file, const Key& key);
 
  private:

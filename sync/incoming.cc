@@ -1,5 +1,6 @@
 #include "sync/incoming.h"
 
+#include <span>
 #include <vector>
 
 #include "store/base/log.h"
@@ -67,24 +68,57 @@ Result<Admission> commit_as_tree(EntryStore& store, const Codec& codec, const Sc
   return admission_of(*committed);
 }
 
+Error task_failed(int32_t exit_code) {
+  return {Code::permission_denied, "the task ended with code " + std::to_string(exit_code)};
+}
+
 // Reads a whole artifact through the guard before it may be kept as it is.
 Status check_artifact(const Codec& codec, const Scratch::File& file) {
   DiscardingSink nothing;
   auto source = file.read();
   auto facts = codec.unpack(*source, nothing);
   if (!facts) return std::move(facts).error();
-  if (facts->exit_code != 0) {
-    return Error{Code::permission_denied, "the task ended with code " + std::to_string(facts->exit_code)};
-  }
+  if (facts->exit_code != 0) return task_failed(facts->exit_code);
   return Ok{};
+}
+
+Result<Digest> keep_text(EntryIntake& intake, std::string_view text) {
+  auto sink = intake.begin_blob(text.size());
+  if (!sink) return std::move(sink).error();
+  if (auto written = (*sink)->write(std::as_bytes(std::span(text))); !written) return std::move(written).error();
+  return intake.end_blob();
 }
 
 }  // namespace
 
+Result<Admission> commit_unpacked(EntryStore& store, EntryIntake& holder, const Codec& codec, ByteSource& source,
+                                  const Key& key, const Digest& artifact, const CommitOptions& options) {
+  auto intake = store.begin();
+  IntakeSink sink(*intake);
+  auto facts = codec.unpack(source, sink);
+  if (!facts) return std::move(facts).error();
+  if (facts->exit_code != 0) return task_failed(facts->exit_code);
+  ManifestHeader header;
+  header.key = key;
+  header.kind = sink.kind();
+  auto output = keep_text(*intake, facts->terminal_output);
+  if (!output) return std::move(output).error();
+  header.terminal_output = *output;
+  auto committed = intake->commit(sink.tree(), std::move(header), options);
+  if (!committed) return std::move(committed).error();
+  if (committed->result == CommitResult::committed) {
+    // Without it the artifact is packed anew when somebody asks: other bytes, the same tree.
+    if (auto kept = store.attach_artifact(committed->entry_id, artifact, holder); !kept) {
+      kLog.warn("artifact of={} not kept error=\"{}\"", key.text(), kept.error().message);
+    }
+  }
+  return admission_of(*committed);
+}
+
 bool keeps_artifacts(const std::string& space) { return space == "nx" || space == kRawSpace; }
 
 Result<Admission> admit_artifact(EntryStore& store, const Scratch::File& file, const Key& key,
-                                 const GuardLimits& limits, const CommitOptions& options) {
+                                 const GuardLimits& limits, const CommitOptions& options, Form form) {
   ManifestHeader header;
   header.key = key;
   header.kind = EntryKind::opaque;
@@ -101,14 +135,21 @@ Result<Admission> admit_artifact(EntryStore& store, const Scratch::File& file, c
       return commit_as_artifact(store, file, std::move(header), options);
     case Codec::Recognised::yes: break;
   }
+  if (keeps_artifacts(key.space) && form == Form::with_tree) {
+    auto holder = store.begin();
+    auto digest = holder->adopt(file.path());
+    if (!digest) return std::move(digest).error();
+    auto source = file.read();
+    return commit_unpacked(store, *holder, *codec, *source, key, *digest, options);
+  }
   if (!keeps_artifacts(key.space)) return commit_as_tree(store, *codec, file, std::move(header), options);
   if (auto checked = check_artifact(*codec, file); !checked) return std::move(checked).error();
   header.kind = EntryKind::artifact;
   return commit_as_artifact(store, file, std::move(header), options);
 }
 
-IncomingEntry::IncomingEntry(EntryStore& store, Scratch& scratch, Key key, const GuardLimits& limits)
-    : store_(store), scratch_(scratch), key_(std::move(key)), limits_(limits) {}
+IncomingEntry::IncomingEntry(EntryStore& store, Scratch& scratch, Key key, const GuardLimits& limits, Form form)
+    : store_(store), scratch_(scratch), key_(std::move(key)), limits_(limits), form_(form) {}
 
 Result<ByteSink*> IncomingEntry::artifact(std::optional<uint64_t> size) {
   if (size && *size > limits_.artifact_bytes) {
@@ -166,7 +207,7 @@ Result<Admission> IncomingEntry::finish(const std::string& origin) {
     return admission_of(*committed);
   }
   if (!artifact_) return Error{Code::internal, "the remote sent nothing"};
-  return admit_artifact(store_, *artifact_, key_, limits_, options);
+  return admit_artifact(store_, *artifact_, key_, limits_, options, form_);
 }
 
 uint64_t IncomingEntry::bytes() const { return blob_bytes_ + (artifact_ ? artifact_->size() : 0); }

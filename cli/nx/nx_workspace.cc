@@ -61,17 +61,23 @@ std::set<std::string> installed_cache_packages(const std::filesystem::path& fold
   return installed;
 }
 
-int nx_major_version(const std::filesystem::path& folder) {
-  int major = 0;
+std::string nx_version(const std::filesystem::path& folder) {
+  std::string version;
   upward(folder, [&](const std::filesystem::path& one) {
     auto file = one / "node_modules/nx/package.json";
     if (!is_file(file)) return false;
     auto text = io::read_file(file, kLargestFile);
     auto json = text ? Json::parse(*text) : Result<Json>(std::move(text).error());
-    auto version = json ? std::as_const(*json)["version"].text_or("") : "";
-    std::from_chars(version.data(), version.data() + version.size(), major);
+    version = json ? std::as_const(*json)["version"].text_or("") : "";
     return true;
   });
+  return version;
+}
+
+int nx_major_version(const std::filesystem::path& folder) {
+  int major = 0;
+  auto version = nx_version(folder);
+  std::from_chars(version.data(), version.data() + version.size(), major);
   return major;
 }
 

@@ -25,7 +25,8 @@ Result<NxJson> read_nx_json(const NxWorkspace& workspace);
 // node_modules of it and of the folders above.
 std::set<std::string> installed_cache_packages(const std::filesystem::path& folder);
 
-// The first number of the nx that `folder` has ("24"); 0 when there is none.
+// The nx that node would find from `folder`: "24.0.6"; "" when there is none. And its first number, or 0.
+std::string nx_version(const std::filesystem::path& folder);
 int nx_major_version(const std::filesystem::path& folder);
 
 // Whether the cache packages find their activation key in the workspace: .nx/key/key.ini, or .nx/powerpack/license.ini

@@ -28,7 +28,7 @@ Filesystem& filesystem(fuse_req_t req) { return *context(req).filesystem; }
 
 Caller caller(fuse_req_t req) {
   const auto* about = fuse_req_ctx(req);
-  return {current_request.unique, about->uid, about->gid};
+  return {current_request.unique, about->uid, about->gid, about->pid};
 }
 
 // --- values into libfuse's structures ---

@@ -96,7 +96,7 @@ Result<NameRecord> decode(std::string_view payload) {
   NameRecord record;
   auto op = cursor.take<uint8_t>();
   if (cursor.take<uint8_t>() != 0 || op < static_cast<uint8_t>(NameOp::session) ||
-      op > static_cast<uint8_t>(NameOp::hide)) {
+      op > static_cast<uint8_t>(NameOp::thaw)) {
     return Error{Code::invalid_argument, "operation " + std::to_string(op) + " is not of this version of hitfs"};
   }
   record.op = static_cast<NameOp>(op);

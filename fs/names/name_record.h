@@ -34,6 +34,7 @@ enum class NameOp : uint8_t {
   alias = 17,          // the kernel still uses `number` for the committed number `value`; other_parent = its entry
   done = 18,           // the request `unique` was carried out; number = what it made
   hide = 19,           // (parent, name) of a committed or frozen directory is gone in this mount
+  thaw = 20,           // `tree` stays what it is, names of this mount, and never becomes an entry
 };
 
 struct NameRecord {

@@ -34,6 +34,7 @@ void NameTree::apply(const NameRecord& record) {
       ++alias_counts_[record.other_parent];
       break;
     case NameOp::done: break;
+    case NameOp::thaw: thaw(record.tree); break;
     case NameOp::hide: overlay_for(canonical(record.parent)).hidden.insert(record.name); break;
   }
   if (record.unique != 0) remember_done(record.unique, record.number);
@@ -293,6 +294,31 @@ void NameTree::drop_tree(uint64_t tree) {
   if (whiteout == whiteouts_.end() || whiteout->second.tree != tree) return;
   whiteout->second.tree = 0;
   if (whiteout->second.entry_id == 0) whiteouts_.erase(whiteout);
+}
+
+// What was changed in the tree since it was frozen stays with it: then it stays frozen, for nobody. A tree that has
+// lost its name goes.
+void NameTree::thaw(uint64_t tree) {
+  auto found = trees_.find(tree);
+  if (found == trees_.end()) return;
+  const auto& frozen = found->second;
+  auto link = root_.find(frozen.name);
+  if (!link || link->number != frozen.numbers[0]) return drop_tree(tree);
+  bool changed = std::any_of(frozen.numbers.begin(), frozen.numbers.end(),
+                             [&](Number number) { return overlays_.contains(number); });
+  if (changed) return;
+  for (Number number : frozen.numbers) {
+    auto* node = find(number);
+    node->tree = 0;
+    node->position = 0;
+  }
+  trees_.erase(found);
+}
+
+bool NameTree::is_whole(uint64_t first, uint64_t span) const {
+  auto end = overlays_.lower_bound(first + span);
+  return std::none_of(overlays_.lower_bound(first), end,
+                      [](const auto& overlay) { return overlay.second.data != 0 || !overlay.second.hidden.empty(); });
 }
 
 void NameTree::remember_done(uint64_t unique, Number number) {

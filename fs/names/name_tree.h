@@ -130,6 +130,8 @@ class NameTree {
     auto found = overlays_.lower_bound(first);
     return found != overlays_.end() && found->first < first + span;
   }
+  // Whether nothing in the range was removed or written over in this mount.
+  [[nodiscard]] bool is_whole(uint64_t first, uint64_t span) const;
   // What became of overlays since the last call: staged files without owner, and numbers that look different now.
   struct Dropped {
     std::vector<Number> data;
@@ -165,6 +167,7 @@ class NameTree {
   void promote(const NameRecord& record);
   void become_entry(uint64_t tree, uint64_t entry_id);
   void drop_tree(uint64_t tree);
+  void thaw(uint64_t tree);
   void drop_overlays(Number first, uint64_t span);
   void remember_done(uint64_t unique, Number number);
   void touch(Number directory, int64_t time_ns);

@@ -119,6 +119,11 @@ Result<Committed> Intake::commit_draft(const ManifestView& draft, const std::fil
     contents[position] = *digest;
   }
   auto header = draft.header();
+  if (header.terminal_output) {
+    auto digest = adopt(options.terminal_output);
+    if (!digest) return in_context("terminal output", std::move(digest).error());
+    header.terminal_output = *digest;
+  }
   auto number = number_entry(header, draft.size());
   if (!number) return std::move(number).error();
   auto manifest = finish_draft(draft, header, contents);

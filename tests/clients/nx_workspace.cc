@@ -13,11 +13,27 @@ std::optional<std::filesystem::path> nx_modules(const std::string& version) {
   return modules;
 }
 
-NxWorkspace::NxWorkspace(std::filesystem::path folder, const std::filesystem::path& modules)
-    : folder_(std::move(folder)) {
-  const Outcome made =
-      run({{"node", HITFS_SOURCE "/tests/clients/make_workspace.js", folder_, modules}, {}, {}}, Milliseconds(20000));
+NxWorkspace::NxWorkspace(std::filesystem::path folder, const std::filesystem::path& modules, int projects)
+    : folder_(std::move(folder)), modules_(modules) {
+  const Outcome made = run(
+      {{"node", HITFS_SOURCE "/tests/clients/make_workspace.js", folder_, modules, std::to_string(projects)}, {}, {}},
+      Milliseconds(20000));
   if (made.code != 0) throw std::runtime_error("make_workspace.js: " + made.output);
+}
+
+// node_modules becomes a folder of links to what is installed, with the plugin among them.
+void NxWorkspace::add_shared_directory_plugin() {
+  namespace fs = std::filesystem;
+  const fs::path own = folder_ / "node_modules";
+  fs::remove(own);
+  fs::create_directories(own / "@nx/shared-fs-cache");
+  for (const fs::path& from : {modules_, modules_ / "@nx"}) {
+    for (const auto& package : fs::directory_iterator(from)) {
+      const fs::path name = fs::relative(package.path(), modules_);
+      if (name != "@nx") fs::create_symlink(fs::absolute(package.path()), own / name);
+    }
+  }
+  fs::copy_file(HITFS_SOURCE "/tests/clients/nx_shared_directory.js", own / "@nx/shared-fs-cache/index.js");
 }
 
 Command NxWorkspace::nx(std::vector<std::string> arguments) const {

@@ -8,8 +8,21 @@
 
 namespace hitfs::fs {
 
-MountHarness::MountHarness(std::string complete)
-    : store(dir / "manifests-of-the-fake-store"), daemon(store, StorePaths{dir / "store"}) {
+namespace {
+
+std::unique_ptr<Layout> four_hex_digits(std::string complete) {
+  LayoutOptions layout;
+  layout.pattern = "[0-9a-f]{4}";
+  layout.complete = std::move(complete);
+  return std::move(make_layout(layout).value());
+}
+
+}  // namespace
+
+MountHarness::MountHarness(std::string complete) : MountHarness(four_hex_digits(std::move(complete))) {}
+
+MountHarness::MountHarness(std::unique_ptr<Layout> layout)
+    : store(dir / "manifests-of-the-fake-store"), daemon(store, StorePaths{dir / "store"}), layout_(std::move(layout)) {
   options.store = StorePaths{dir / "store"};
   options.mount_name = "test";
   options.connection = 1;
@@ -18,10 +31,6 @@ MountHarness::MountHarness(std::string complete)
   options.gid = 1234;
   options.boot_id = "boot";
   options.lookup_patience = Milliseconds(20);
-  LayoutOptions layout;
-  layout.pattern = "[0-9a-f]{4}";
-  layout.complete = std::move(complete);
-  layout_ = std::move(make_layout(layout).value());
   daemon.on_event([this](const DaemonEvent& told) {
     EventBatch batch;
     batch.events.push_back(told);

@@ -107,6 +107,7 @@ class CollectingFiller final : public DirectoryFiller {
 class MountHarness {
  public:
   explicit MountHarness(std::string complete = "rename");
+  explicit MountHarness(std::unique_ptr<Layout> layout);
   ~MountHarness() { stop(); }
 
   void start();

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "store/layouts/nx.h"
+
 namespace hitfs {
 namespace {
 
@@ -98,6 +100,64 @@ TEST(LayoutTest, RefusesOtherLayoutsAndNamespacesByName) {
   EXPECT_NE(refusal({.name = "turbo"}).find("\"turbo\" is unknown"), std::string::npos);
   EXPECT_NE(refusal({.space = "nx"}).find("namespace nx"), std::string::npos);
   EXPECT_NE(refusal({.space = "Bad Space"}).find("namespace"), std::string::npos);
+}
+
+TEST(NxLayoutTest, KnowsTheNamesOfACacheFolderOfNx) {
+  auto layout = make_nx_layout({}).value();
+  struct Case {
+    std::string name;
+    NameClass name_class;
+    std::string target{};  // the name of the key, or the path in the private folder
+  };
+  const Case cases[] = {
+      {"16753371117218787125", NameClass::entry, "16753371117218787125"},
+      {"7", NameClass::entry, "7"},
+      {"167533711172187871250", NameClass::local},  // more than 64 bits have
+      {"16753371117218787125-backup", NameClass::local},
+      {"1f3a", NameClass::local},
+      {"shared.db", NameClass::link, "shared.db"},
+      {"shared.lock", NameClass::link, "shared.lock"},
+      {"shared-v6.db", NameClass::link, "shared-v6.db"},
+      {"shared-v12.lock", NameClass::link, "shared-v12.lock"},
+      {"shared-v6.db-wal", NameClass::local},
+      {"shared-v.db", NameClass::local},
+      {"shared-6.db", NameClass::local},
+      {"shared.json", NameClass::local},
+      {".nx-24.0.6-0123456789abcdef", NameClass::link, "workspaces/24.0.6-0123456789abcdef"},
+      {".nx-24.0.0-beta.3-0123456789abcdef", NameClass::link, "workspaces/24.0.0-beta.3-0123456789abcdef"},
+      {".nx-24.0.6-0123456789abcde", NameClass::local},
+      {".nx-24.0.6-0123456789abcdeX", NameClass::local},
+      {".nx-..-0123456789abcdef", NameClass::local},
+      {"run.json", NameClass::local},
+      {"terminalOutputs", NameClass::local},
+      {"", NameClass::local},
+  };
+  for (const auto& one : cases) {
+    auto place = layout->place(one.name);
+    EXPECT_EQ(place.name_class, one.name_class) << one.name;
+    EXPECT_EQ(place.name, one.target) << one.name;
+    EXPECT_EQ(place.space, one.name_class == NameClass::entry ? "nx" : "") << one.name;
+  }
+}
+
+TEST(NxLayoutTest, SetsAsideUnderOneNameOnly) {
+  auto layout = make_nx_layout({}).value();
+  EXPECT_EQ(layout->aside("12"), "12-backup");
+  EXPECT_EQ(layout->set_aside("12-backup"), "12");
+  EXPECT_EQ(layout->set_aside("x-backup"), std::nullopt);
+  EXPECT_EQ(layout->set_aside("12"), std::nullopt);
+}
+
+TEST(NxLayoutTest, TakesNoRulesOfOthers) {
+  EXPECT_FALSE(make_nx_layout({.pattern = "[0-9]+"}));
+  EXPECT_FALSE(make_nx_layout({.complete = "close"}));
+  EXPECT_FALSE(make_nx_layout({.space = "flat"}));
+}
+
+TEST(NxLayoutTest, NamesAWorkspaceByVersionAndId) {
+  auto name = nx_workspace_name("24.0.6", "0123456789abcdef");
+  EXPECT_EQ(nx_version_in(name), "24.0.6");
+  EXPECT_EQ(nx_version_in("24.0.6-0123456789abcdef"), std::nullopt);
 }
 
 }  // namespace

@@ -51,9 +51,10 @@ FakeStore::FakeStore(std::filesystem::path folder) : folder_(std::move(folder)) 
   std::filesystem::create_directories(folder_);
 }
 
-Entry FakeStore::add(State& state, const Key& key, ManifestBuilder& tree, EntryKind kind,
-                     std::optional<Entry>* retired) {
+Entry FakeStore::add(State& state, const Key& key, ManifestBuilder& tree, EntryKind kind, std::optional<Entry>* retired,
+                     const std::optional<Digest>& output) {
   ManifestHeader header;
+  header.terminal_output = output;
   header.key = key;
   header.kind = kind;
   header.entry_id = state.next_id;
@@ -82,6 +83,15 @@ Entry FakeStore::add(State& state, const Key& key, ManifestBuilder& tree, EntryK
 }
 
 Entry FakeStore::commit(const Key& key, const TreeText& text, std::optional<Entry>* retired) {
+  return commit(key, text, retired, nullptr);
+}
+
+Entry FakeStore::commit_with_output(const Key& key, const TreeText& text, const std::string& output) {
+  return commit(key, text, nullptr, &output);
+}
+
+Entry FakeStore::commit(const Key& key, const TreeText& text, std::optional<Entry>* retired,
+                        const std::string* output) {
   auto state = state_.lock();
   ManifestBuilder tree;
   EntryKind kind = EntryKind::directory;
@@ -107,7 +117,7 @@ Entry FakeStore::commit(const Key& key, const TreeText& text, std::optional<Entr
       }
     }
   }
-  return add(*state, key, tree, kind, retired);
+  return add(*state, key, tree, kind, retired, output ? std::optional(blob(*output)) : std::nullopt);
 }
 
 Result<Entry> FakeStore::commit_draft(const ManifestView& draft, const std::filesystem::path& staging, bool move,
@@ -155,7 +165,7 @@ Result<Entry> FakeStore::commit_draft(const ManifestView& draft, const std::file
       return state->entries.at(old->second);
     }
   }
-  auto entry = add(*state, key, tree, draft.header().kind, retired);
+  auto entry = add(*state, key, tree, draft.header().kind, retired, draft.header().terminal_output);
   if (move) {
     for (const auto& path : taken) std::filesystem::remove(path);
   }

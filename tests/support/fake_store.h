@@ -27,6 +27,8 @@ class FakeStore final : public StoreReader {
 
   // Commits a tree and returns its entry; a visible entry of the key is retired (and returned in `retired`).
   Entry commit(const Key& key, const TreeText& tree, std::optional<Entry>* retired = nullptr);
+  // With a terminal output.
+  Entry commit_with_output(const Key& key, const TreeText& tree, const std::string& output);
   // As the daemon does with a mount's draft: staged files are moved away (as the real one may) or copied. Same bytes as
   // the visible entry: that entry. `not_found` when a staged file is missing.
   Result<Entry> commit_draft(const ManifestView& draft, const std::filesystem::path& staging, bool move,
@@ -56,7 +58,9 @@ class FakeStore final : public StoreReader {
     uint64_t next_id = 1ull << 32;
     bool broken = false;
   };
-  Entry add(State& state, const Key& key, ManifestBuilder& tree, EntryKind kind, std::optional<Entry>* retired);
+  Entry add(State& state, const Key& key, ManifestBuilder& tree, EntryKind kind, std::optional<Entry>* retired,
+            const std::optional<Digest>& output = std::nullopt);
+  Entry commit(const Key& key, const TreeText& text, std::optional<Entry>* retired, const std::string* output);
 
   std::filesystem::path folder_;
   Guarded<State> state_;

@@ -1,0 +1,317 @@
+#include "fs/nx/row_keeper.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <iterator>
+#include <span>
+#include <utility>
+
+#include "fs/nx/row_database.h"
+#include "store/base/log.h"
+
+namespace hitfs::fs {
+
+namespace {
+
+constexpr log::Logger kLog{log::Folder::fs};
+constexpr Milliseconds kRetryLater{1000};  // somebody keeps it busy
+
+// Removes the rows of one database that have nothing behind them. One that cannot be read goes as a whole: what its
+// rows say is not known, and nx makes a new one.
+Status remove_bare_rows(const std::filesystem::path& path, const std::set<std::string>& names) {
+  if (PrivateFiles::has_turso_side_file(path)) return Ok{};
+  auto database = NxDatabase::open(path, sqlite::Access::read_write);
+  if (!database && database.error().code == Code::not_found) return Ok{};
+  auto rows = database ? database->hashes() : Result<std::set<std::string>>(database.error());
+  if (!rows && rows.error().code == Code::corrupt) {
+    kLog.warn("nx_database={} removed error=\"{}\"", path.string(), rows.error().message);
+    return PrivateFiles::remove(path);
+  }
+  if (!rows) return in_context(path.string(), std::move(rows).error());
+  std::vector<std::string> bare;
+  std::set_difference(rows->begin(), rows->end(), names.begin(), names.end(), std::back_inserter(bare));
+  if (bare.empty()) return Ok{};
+  kLog.info("rows_without_files database={} rows={}", path.filename().string(), bare.size());
+  return database->remove(bare);
+}
+
+// True when a database came: its logs and locks come and go all the time.
+bool names_a_database(std::span<const char> events) {
+  bool any = false;
+  while (events.size() >= sizeof(inotify_event)) {
+    inotify_event event{};
+    std::memcpy(&event, events.data(), sizeof(event));
+    std::string_view name(events.data() + sizeof(event));
+    any = any || (event.mask & IN_Q_OVERFLOW) != 0 || (event.len > 0 && name.ends_with(".db"));
+    events = events.subspan(sizeof(event) + event.len);
+  }
+  return any;
+}
+
+}  // namespace
+
+RowKeeper::RowKeeper(std::filesystem::path folder, RowSource& source) : files_(std::move(folder)), source_(source) {}
+
+void RowKeeper::stop() {
+  for (auto& thread : threads_) thread.request_stop();
+  threads_.clear();
+  closed_ = true;
+  // Each of them answers somebody.
+  auto left = std::exchange(work_.lock()->tasks, {});
+  for (auto& task : left) task();
+}
+
+Status RowKeeper::begin() {
+  if (auto made = files_.make(); !made) return made;
+  auto names = source_.names();
+  if (!names) return std::move(names).error();
+  auto databases = files_.shared_databases();
+  for (auto& own : files_.workspace_databases()) databases.push_back(std::move(own));
+  for (const auto& path : databases) {
+    if (auto removed = remove_bare_rows(path, *names); !removed) return removed;
+  }
+  project_all();
+  threads_.emplace_back([this](const std::stop_token& stop) { run(stop); });
+  threads_.emplace_back([this](const std::stop_token& stop) { watch(stop); });
+  return Ok{};
+}
+
+// --- what is asked for ---
+
+void RowKeeper::add(std::function<void()> task, const Done& done) {
+  if (closed_) return done(Error{Code::unavailable, "the mount ends"});
+  {
+    auto work = work_.lock();
+    auto guarded = [this, task = std::move(task), done] {
+      if (closed_) return done(Error{Code::unavailable, "the mount ends"});
+      task();
+    };
+    work->tasks.push_back(std::move(guarded));
+    ++work->changes;
+  }
+  work_.notify_all();
+}
+
+void RowKeeper::project(const std::string& hash) {
+  {
+    auto work = work_.lock();
+    work->hashes.insert(hash);
+    ++work->changes;
+  }
+  work_.notify_all();
+}
+
+void RowKeeper::project_all() {
+  {
+    auto work = work_.lock();
+    work->all = true;
+    ++work->changes;
+  }
+  work_.notify_all();
+}
+
+// The thread takes what is to be projected before each task.
+void RowKeeper::when_projected(Done done) {
+  add([done] { done(Ok{}); }, done);
+}
+
+void RowKeeper::remove(const std::string& hash, Done done) {
+  add([this, hash, done] { done(remove_now(hash)); }, done);
+}
+
+void RowKeeper::wipe(const std::string& name, Done done) {
+  auto task = [this, path = files_.folder() / name, done] {
+    // Not only because it is another file now: file systems give the same number again.
+    filled_.erase(path);
+    done(PrivateFiles::remove(path));
+  };
+  add(std::move(task), done);
+}
+
+void RowKeeper::prepare(const std::string& nx_version, Done done) {
+  auto task = [this, nx_version, done] {
+    auto made = make_database(nx_version);
+    if (made) fill_new_databases();
+    done(made);
+  };
+  add(std::move(task), done);
+}
+
+// --- the thread ---
+
+// Nx to 22.6 throws away what another version made, and its first lookups would find nothing: then rather a new one
+// now.
+Status RowKeeper::make_database(const std::string& nx_version) {
+  auto name = shared_database_of(nx_version);
+  if (!name) return Error{Code::invalid_argument, "nx version " + nx_version + " cannot be read"};
+  auto path = files_.folder() / *name;
+  auto lock = PrivateFiles::try_lock(path);
+  if (!lock || !*lock) return Ok{};  // nx is at it
+  auto other = is_of_another_version(path, nx_version);
+  if (other && *other) {
+    filled_.erase(path);
+    if (auto removed = PrivateFiles::remove(path); !removed) return removed;
+  }
+  return make_shared_database(files_.folder(), nx_version);
+}
+
+void RowKeeper::run(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    std::function<void()> task;
+    std::set<std::string> hashes;
+    bool all = false;
+    {
+      auto work = work_.lock();
+      bool due = work->retry && *work->retry <= system_clock().now();
+      if (due) work->retry.reset();
+      all = std::exchange(work->all, false) || due;
+      hashes = std::exchange(work->hashes, {});
+      if (!work->tasks.empty()) {
+        task = std::move(work->tasks.front());
+        work->tasks.pop_front();
+      }
+      if (!task && hashes.empty() && !all) {
+        auto seen = work->changes;
+        auto until = work->retry.value_or(system_clock().now() + std::chrono::hours(1));
+        work.wait_until(stop, until, [&](const Work& now) { return now.changes != seen; });
+        continue;
+      }
+    }
+    if (all) fill_new_databases();
+    if (!hashes.empty()) project_now(hashes);
+    if (task) task();
+  }
+}
+
+void RowKeeper::project_now(const std::set<std::string>& hashes) {
+  std::vector<std::string> rows;
+  for (const auto& hash : hashes) {
+    if (source_.publish(hash)) rows.push_back(hash);
+  }
+  if (!rows.empty()) put_into_all(rows);
+}
+
+// A database that misses a row is a miss; it is filled anew then.
+void RowKeeper::put_into_all(const std::vector<std::string>& hashes) {
+  for (const auto& path : files_.shared_databases()) {
+    auto identity = identity_of(path);
+    auto filled = filled_.find(path);
+    if (!identity || filled == filled_.end() || filled->second != *identity) continue;
+    if (PrivateFiles::has_turso_side_file(path)) continue;
+    auto database = NxDatabase::open(path, sqlite::Access::read_write);
+    auto put = database ? database->put(hashes) : Status(database.error());
+    if (put) continue;
+    kLog.warn("rows database={} error=\"{}\"", path.filename().string(), put.error().message);
+    filled_.erase(filled);
+    try_again(kRetryLater);
+  }
+}
+
+void RowKeeper::try_again(Milliseconds after) { work_.lock()->retry = system_clock().now() + after; }
+
+void RowKeeper::fill_new_databases() {
+  for (const auto& path : files_.shared_databases()) {
+    auto identity = identity_of(path);
+    if (!identity) continue;
+    auto known = filled_.find(path);
+    if (known != filled_.end() && known->second == *identity) continue;
+    if (!fill(path)) continue;
+    filled_[path] = *identity;
+    making_.reset();
+  }
+}
+
+// False when it is to be tried again.
+bool RowKeeper::fill(const std::filesystem::path& path) {
+  if (PrivateFiles::has_turso_side_file(path)) {
+    if (warned_.insert(path).second) {
+      kLog.warn(
+          "nx_database={} is in use by Turso, which does not see rows of others: no hits from this folder; use "
+          "the endpoint (hitfs run exports it)",
+          path.filename().string());
+    }
+    return false;
+  }
+  auto lock = PrivateFiles::try_lock(path);
+  bool ours = lock && *lock;
+  auto database = ours ? NxDatabase::open(path, sqlite::Access::read_write)
+                       : Result<NxDatabase>(Error{Code::not_found, "nx is making it"});
+  if (!database) {
+    try_again(database.error().code == Code::not_found ? making_.next() : kRetryLater);
+    return false;
+  }
+  auto names = source_.names();
+  std::vector<std::string> rows;
+  if (names) {
+    for (const auto& hash : *names) {
+      if (source_.publish(hash)) rows.push_back(hash);
+    }
+  }
+  auto put = names ? database->put(rows) : Status(names.error());
+  if (put) return true;
+  kLog.warn("rows database={} error=\"{}\"", path.filename().string(), put.error().message);
+  try_again(kRetryLater);
+  return false;
+}
+
+Status RowKeeper::remove_now(const std::string& hash) {
+  auto databases = files_.shared_databases();
+  for (auto& own : files_.workspace_databases()) databases.push_back(std::move(own));
+  for (const auto& path : databases) {
+    if (PrivateFiles::has_turso_side_file(path)) continue;
+    auto database = NxDatabase::open(path, sqlite::Access::read_write);
+    if (!database && database.error().code == Code::not_found) continue;
+    auto removed = database ? database->remove({hash}) : Status(database.error());
+    if (!removed) return in_context(path.filename().string(), removed.error());
+  }
+  return Ok{};
+}
+
+Result<std::optional<int64_t>> RowKeeper::exit_code(const std::string& hash) const {
+  std::optional<NxDatabase::Code> newest;
+  for (const auto& path : files_.shared_databases()) {
+    auto database = NxDatabase::open(path, sqlite::Access::read_only);
+    if (!database && database.error().code == Code::not_found) continue;
+    if (!database) return in_context(path.filename().string(), std::move(database).error());
+    auto code = database->code_of(hash);
+    if (!code) return in_context(path.filename().string(), std::move(code).error());
+    if (!*code) continue;
+    // Of two in one second a failure counts: what is not shared is a miss, what is shared wrongly a wrong build.
+    bool newer = !newest || (*code)->created_at > newest->created_at ||
+                 ((*code)->created_at == newest->created_at && (*code)->code != 0);
+    if (newer) newest = **code;
+  }
+  if (!newest) return std::optional<int64_t>{};
+  return std::optional(newest->code);
+}
+
+// --- the watch ---
+
+void RowKeeper::watch(const std::stop_token& stop) {
+  UniqueFd changes(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  UniqueFd ended(::eventfd(0, EFD_CLOEXEC));
+  if (!changes || !ended || ::inotify_add_watch(changes.get(), files_.folder().c_str(), IN_CREATE | IN_MOVED_TO) < 0) {
+    // Then a database that nx makes gets its rows with the next start of the mount: misses until then.
+    return kLog.warn("watch folder={} errno={}", files_.folder().string(), errno);
+  }
+  std::stop_callback end(stop, [&] { ::eventfd_write(ended.get(), 1); });
+  std::array<char, 4096> events{};
+  while (!stop.stop_requested()) {
+    std::array<pollfd, 2> ready{pollfd{changes.get(), POLLIN, 0}, pollfd{ended.get(), POLLIN, 0}};
+    if (::poll(ready.data(), ready.size(), -1) < 0 && errno != EINTR) return;
+    bool any = false;
+    for (ssize_t got; (got = ::read(changes.get(), events.data(), events.size())) > 0;) {
+      any = names_a_database(std::span<const char>(events).first(static_cast<size_t>(got))) || any;
+    }
+    if (any) project_all();
+  }
+}
+
+}  // namespace hitfs::fs

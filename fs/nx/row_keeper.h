@@ -1,0 +1,96 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fs/nx/private_files.h"
+#include "store/base/backoff.h"
+#include "store/base/guarded.h"
+#include "store/base/result.h"
+
+namespace hitfs::fs {
+
+// What the names of a mount have to say about rows. Called on the keeper's thread.
+class RowSource {
+ public:
+  virtual ~RowSource() = default;
+  // True when `hash` may have a row: a whole entry of a successful task is shown under it. From then on the mount shows
+  // that entry until the row is gone, whatever happens in the store.
+  virtual bool publish(const std::string& hash) = 0;
+  // Names with something behind them: entries, and trees of this machine.
+  virtual Result<std::set<std::string>> names() = 0;
+};
+
+// The rows of nx's databases in a mount's private folder, kept in step with the mount's names: a row is made after its
+// files are shown and goes before them. All changes are made by one thread in the order in which they were asked for;
+// that thread may wait for other users of the databases, at most NxDatabase::kBusy each time, and serves nothing else.
+// Another thread watches the folder, so that a database that nx makes is filled at once. Safe from several threads.
+class RowKeeper {
+ public:
+  using Done = std::function<void(const Status&)>;
+
+  // `source` outlives it. `folder` is made (0700).
+  RowKeeper(std::filesystem::path folder, RowSource& source);
+  ~RowKeeper() { stop(); }
+  // What is asked for and not begun, and whatever is asked for later, ends with `unavailable`.
+  void stop();
+
+  // Before the mount serves a request: removes every row that has nothing behind it. Then the threads begin, and fill
+  // every database with what there is.
+  Status begin();
+
+  // A row for `hash`, unless publish() says no. Many of them are one transaction.
+  void project(const std::string& hash);
+  void project_all();
+  // When everything that is to have a row and is known now has it.
+  void when_projected(Done done);
+  // Removes the rows of `hash` from every database, then runs `done` on the keeper's thread.
+  void remove(const std::string& hash, Done done);
+  // Removes the database `name` with its log, as nx means to when it unlinks it.
+  void wipe(const std::string& name, Done done);
+  // Makes the database of this nx version and fills it.
+  void prepare(const std::string& nx_version, Done done);
+
+  // The code of the newest row of `hash` in the shared databases; nothing when there is none. On the caller's thread,
+  // which may wait.
+  Result<std::optional<int64_t>> exit_code(const std::string& hash) const;
+
+ private:
+  struct Work {
+    std::deque<std::function<void()>> tasks;
+    std::set<std::string> hashes;  // to project
+    bool all = false;
+    std::optional<MonotonicTime> retry;  // a database could not be filled yet
+    uint64_t changes = 0;
+  };
+  void run(const std::stop_token& stop);
+  void watch(const std::stop_token& stop);
+  void add(std::function<void()> task, const Done& done);
+  void project_now(const std::set<std::string>& hashes);
+  void fill_new_databases();
+  Status make_database(const std::string& nx_version);
+  bool fill(const std::filesystem::path& database);
+  void try_again(Milliseconds after);
+  Status remove_now(const std::string& hash);
+  void put_into_all(const std::vector<std::string>& hashes);
+
+  PrivateFiles files_;
+  RowSource& source_;
+  Guarded<Work> work_;
+  std::map<std::filesystem::path, FileIdentity> filled_;  // of the keeper's thread
+  std::set<std::filesystem::path> warned_;                // likewise
+  Backoff making_{Milliseconds(20), Milliseconds(1000)};  // likewise: nx is making a database
+  std::atomic<bool> closed_{false};
+  std::vector<std::jthread> threads_;
+};
+
+}  // namespace hitfs::fs
