@@ -153,6 +153,7 @@ class NxDirectory : public ::testing::Test {
 
 // By version; and what does not depend on it much with the oldest and the newest one.
 class NxDirectoryTest : public NxDirectory, public ::testing::WithParamInterface<const char*> {};
+// With the oldest and the newest nx only: minutes with all.
 class NxDirectoryEndsTest : public NxDirectoryTest {};
 class NxDirectoryTurnsTest : public NxDirectory {};
 
@@ -193,7 +194,7 @@ TEST_P(NxDirectoryTest, EveryVersionReadsWhatThisOneStored) {
 }
 
 // The files go in every way that a user, a tool or hitfs has; each time the rows must have gone before.
-TEST_P(NxDirectoryTest, NeverAHitWithoutItsFiles) {
+TEST_P(NxDirectoryEndsTest, NeverAHitWithoutItsFiles) {
   const NxMachine machine(folder_ / "machine");
   const NxWorkspace a = workspace("a", GetParam());
   // One mount that stays: what was removed in it stays removed.
@@ -240,7 +241,7 @@ TEST_P(NxDirectoryTest, ANewMountKnowsOnlyWhatTheStoreHas) {
 }
 
 // nx is killed after each step of a store; the next run must not believe what stands there then.
-TEST_P(NxDirectoryTest, AnNxKilledInTheMiddleOfAStoreLeavesNoWrongHit) {
+TEST_P(NxDirectoryEndsTest, AnNxKilledInTheMiddleOfAStoreLeavesNoWrongHit) {
   for (const char* step : {"1", "2", "3"}) {
     const NxMachine machine(folder_ / ("machine-" + std::string(step)));
     const NxWorkspace a = workspace("a" + std::string(step), GetParam());
