@@ -221,7 +221,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   bool rename_has_rows_in_the_way(Number parent, std::string_view name, Number new_parent, std::string_view new_name,
                                   const Existing& target, RowsFirst& rows);
   void after_rows(const RowsFirst& rows, std::function<Answer<Ok>(RowsFirst&)> change, Reply<Ok> reply);
-  static bool shows_whole(const MountState& state, const std::string& name, const Entry& entry);
+  bool shows_whole(const MountState& state, const std::string& name, const Entry& entry) const;
   std::optional<Entry> published_entry(std::string_view name);
   bool lingers(const std::string& name, uint64_t entry_id);
   void take_rows_away(const std::string& name, uint64_t entry_id);
@@ -230,6 +230,9 @@ class MountFilesystem final : public Filesystem, private RowSource {
   void unpack_what_is_packed();
 
   // mount_stores.cc
+  void note_miss(std::string_view name);
+  bool is_being_stored(const MountState& state, std::string_view name) const;
+  void show_what_was_kept_back();
   void find_broken_stores(bool new_mount);
   void note_store(const Caller& caller, std::string_view name, std::string_view new_name);
   void mend_broken_stores();

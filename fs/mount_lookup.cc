@@ -76,6 +76,7 @@ MountFilesystem::Visible MountFilesystem::visible_entry(std::string_view name) {
   }
   if (!*found && rows_) *found = published_entry(name);
   auto state = state_.lock();
+  if (is_being_stored(*state, name)) return {std::nullopt, true};
   const auto* whiteout = state->names.whiteout(name);
   if (whiteout == nullptr) return {*std::move(found)};
   if (whiteout->tree != 0) return {std::nullopt, true};
@@ -89,6 +90,7 @@ void MountFilesystem::lookup(const Caller& caller, Number parent, std::string_vi
   if (auto answer = lookup_here(parent, name)) return answer->give(std::move(reply));
   auto key = committed_.key_of(name);
   // Where rows decide, a name without one is asked for by whoever is about to make it.
+  if (key && rows_) note_miss(name);
   if (!key || rows_) return reply.fail(FsError::not_found);
   lookups_->wait_for(*key, std::string(name), caller.unique, std::move(reply));
 }

@@ -266,6 +266,34 @@ TEST_F(NxStoreTest, ATreeOfThisMachineLosesItsRowsWithItsFiles) {
   EXPECT_EQ(nx_rows(own), Rows{});
 }
 
+TEST_F(NxStoreTest, AnEntryFromElsewhereStandsInTheWayOfNoStep) {
+  put();
+  set_aside();
+  auto other = entry("1", {{"out", "of another machine"}});
+  EXPECT_EQ(mount.number_at("1/out"), 0u);
+  add_nx_row(shared(), "1", 0);
+  put_back();
+  EXPECT_EQ(*mount.read_at("1/out"), "result");
+  mount.wait_until_committed();
+  EXPECT_GT(mount.store.visible().front().id, other.id);
+  EXPECT_EQ(rows(), (Rows{"1:0"}));
+}
+
+TEST_F(NxStoreTest, AnEntryFromElsewhereIsNotThereBetweenTheLookForItsNameAndTheFolder) {
+  EXPECT_EQ(mount.number_at("1"), 0u);  // the look
+  auto other = entry("1", {{"out", "of another machine"}});
+  EXPECT_EQ(rows(), Rows{});
+  put();  // makes the folder, which would fail
+  EXPECT_EQ(*mount.read_at("1/out"), "result");
+
+  EXPECT_EQ(mount.number_at("2"), 0u);
+  entry("2");
+  mount.clock.advance(std::chrono::seconds(2));
+  EXPECT_TRUE(mount.fs().take_released().empty());  // what a worker asks several times a second
+  EXPECT_EQ(rows(), (Rows{"2:0"})) << "nobody stored it here";
+  EXPECT_EQ(*mount.read_at("2/dist/f"), "bytes");
+}
+
 TEST_F(NxStoreTest, OfADeadProcessIsFinishedForIt) {
   put();
   testing::Process process({{"true"}, {}, {}});
