@@ -46,6 +46,12 @@ std::vector<std::filesystem::path> PrivateFiles::workspace_databases() const {
   return found;
 }
 
+std::vector<std::filesystem::path> PrivateFiles::all_databases() const {
+  auto all = shared_databases();
+  for (auto& own : workspace_databases()) all.push_back(std::move(own));
+  return all;
+}
+
 bool PrivateFiles::has_turso_side_file(const std::filesystem::path& database) {
   std::error_code failure;
   return std::filesystem::exists(database.string() + "-tshm", failure);

@@ -33,6 +33,8 @@ class PrivateFiles {
 
   [[nodiscard]] std::vector<std::filesystem::path> shared_databases() const;
   [[nodiscard]] std::vector<std::filesystem::path> workspace_databases() const;
+  // Both.
+  [[nodiscard]] std::vector<std::filesystem::path> all_databases() const;
   // True when Turso has the database open or had it: it does not see what SQLite writes then.
   [[nodiscard]] static bool has_turso_side_file(const std::filesystem::path& database);
 

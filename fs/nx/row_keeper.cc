@@ -60,9 +60,9 @@ bool names_a_database(std::span<const char> events) {
 RowKeeper::RowKeeper(std::filesystem::path folder, RowSource& source) : files_(std::move(folder)), source_(source) {}
 
 void RowKeeper::stop() {
+  work_.lock()->closed = true;  // from here on nothing is added
   for (auto& thread : threads_) thread.request_stop();
   threads_.clear();
-  closed_ = true;
   // Each of them answers somebody.
   auto left = std::exchange(work_.lock()->tasks, {});
   for (auto& task : left) task();
@@ -72,9 +72,7 @@ Status RowKeeper::begin() {
   if (auto made = files_.make(); !made) return made;
   auto names = source_.names();
   if (!names) return std::move(names).error();
-  auto databases = files_.shared_databases();
-  for (auto& own : files_.workspace_databases()) databases.push_back(std::move(own));
-  for (const auto& path : databases) {
+  for (const auto& path : files_.all_databases()) {
     if (auto removed = remove_bare_rows(path, *names); !removed) return removed;
   }
   project_all();
@@ -86,16 +84,20 @@ Status RowKeeper::begin() {
 // --- what is asked for ---
 
 void RowKeeper::add(std::function<void()> task, const Done& done) {
-  if (closed_) return done(Error{Code::unavailable, "the mount ends"});
+  auto refuse = [done] { done(Error{Code::unavailable, "the mount ends"}); };
+  auto guarded = [this, task = std::move(task), refuse] {
+    bool closed = work_.lock()->closed;
+    closed ? refuse() : task();
+  };
+  bool closed = false;
   {
+    // Under the lock under which stop() closes: what is added later than that would be answered by nobody.
     auto work = work_.lock();
-    auto guarded = [this, task = std::move(task), done] {
-      if (closed_) return done(Error{Code::unavailable, "the mount ends"});
-      task();
-    };
-    work->tasks.push_back(std::move(guarded));
+    closed = work->closed;
+    if (!closed) work->tasks.push_back(std::move(guarded));
     ++work->changes;
   }
+  if (closed) return refuse();
   work_.notify_all();
 }
 
@@ -262,9 +264,7 @@ bool RowKeeper::fill(const std::filesystem::path& path) {
 }
 
 Status RowKeeper::remove_now(const std::string& hash) {
-  auto databases = files_.shared_databases();
-  for (auto& own : files_.workspace_databases()) databases.push_back(std::move(own));
-  for (const auto& path : databases) {
+  for (const auto& path : files_.all_databases()) {
     if (PrivateFiles::has_turso_side_file(path)) continue;
     auto database = NxDatabase::open(path, sqlite::Access::read_write);
     if (!database && database.error().code == Code::not_found) continue;

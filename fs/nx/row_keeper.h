@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <filesystem>
@@ -71,6 +70,7 @@ class RowKeeper {
     bool all = false;
     std::optional<MonotonicTime> retry;  // a database could not be filled yet
     uint64_t changes = 0;
+    bool closed = false;
   };
   void run(const std::stop_token& stop);
   void watch(const std::stop_token& stop);
@@ -89,7 +89,6 @@ class RowKeeper {
   std::map<std::filesystem::path, FileIdentity> filled_;  // of the keeper's thread
   std::set<std::filesystem::path> warned_;                // likewise
   Backoff making_{Milliseconds(20), Milliseconds(1000)};  // likewise: nx is making a database
-  std::atomic<bool> closed_{false};
   std::vector<std::jthread> threads_;
 };
 
