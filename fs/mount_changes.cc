@@ -96,6 +96,8 @@ void MountFilesystem::create(const Caller& caller, Number parent, std::string_vi
 
 void MountFilesystem::make_directory(const Caller& caller, Number parent, std::string_view name, uint16_t mode,
                                      Reply<NodeReply> reply) {
+  // A tool's own store begins.
+  if (rows_ && parent == kRootNumber && committed_.key_of(name)) adopt_database_of(caller, [] {});
   auto record = record_for(caller, NameOp::make_directory);
   record.mode = mode & kDirectoryModes;
   make(caller, parent, name, std::move(record)).give(std::move(reply));

@@ -76,6 +76,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   void resume_commits() override;
   std::vector<uint64_t> take_released() override;
   size_t uncommitted() const override;
+  void leave() override;
 
  private:
   using Log = Guarded<std::unique_ptr<NamesLog>>::Lock;
@@ -240,8 +241,11 @@ class MountFilesystem final : public Filesystem, private RowSource {
   Answer<Ok> drop_names(Log& log, Number parent, const std::string& name, Number number);
 
   // mount_made_names.cc
-  bool lookup_made(Number parent, std::string_view name, Reply<NodeReply>& reply);
-  void lookup_link(const Placement& place, const std::string& name, Reply<NodeReply> reply);
+  bool lookup_made(const Caller& caller, Number parent, std::string_view name, Reply<NodeReply>& reply);
+  void lookup_database(const Caller& caller, const std::string& name, const std::string& target,
+                       Reply<NodeReply> reply);
+  void lookup_workspace(const std::string& name, const std::filesystem::path& target, Reply<NodeReply> reply);
+  void adopt_database_of(const Caller& caller, std::function<void()> done);
   Answer<NodeReply> make_link(const std::string& name, const std::string& target);
   Answer<NodeReply> make_output(Number folder, std::string_view name);
   Answer<Ok> copy_blob(const Digest& blob, Number to);
@@ -270,6 +274,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   // Last, so that their threads end before the rest goes.
   std::unique_ptr<TaskQueue> tasks_;
   std::unique_ptr<RowKeeper> rows_;  // where the layout has rows
+  std::atomic<bool> said_unseen_{false};
   std::unique_ptr<Unpacker> unpacker_;
   std::unique_ptr<CommitQueue> commits_;
   std::unique_ptr<PendingLookups> lookups_;

@@ -86,7 +86,7 @@ MountFilesystem::Visible MountFilesystem::visible_entry(std::string_view name) {
 }
 
 void MountFilesystem::lookup(const Caller& caller, Number parent, std::string_view name, Reply<NodeReply> reply) {
-  if (rows_ && lookup_made(parent, name, reply)) return;
+  if (rows_ && lookup_made(caller, parent, name, reply)) return;
   if (auto answer = lookup_here(parent, name)) return answer->give(std::move(reply));
   auto key = committed_.key_of(name);
   // Where rows decide, a name without one is asked for by whoever is about to make it.

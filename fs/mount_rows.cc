@@ -44,6 +44,10 @@ bool MountFilesystem::shows_whole(const MountState& state, const std::string& na
   return names.is_whole(entry.id, entry.span);
 }
 
+void MountFilesystem::leave() {
+  if (rows_) rows_->leave();
+}
+
 bool MountFilesystem::publish(const std::string& hash) {
   auto found = committed_.find(hash);
   if (!found || !*found || (*found)->exit_code != 0 || (*found)->kind != EntryKind::directory) return false;
