@@ -75,7 +75,11 @@ Answer<NodeReply> MountFilesystem::make(const Caller& caller, Number parent, std
   }
   record.name = name;
   if (auto done = change(log, record); !done) return disk_error(done.error());
-  if (record.parent == kRootNumber) state_.lock()->without_rows.erase(record.name);
+  if (record.parent == kRootNumber) {
+    auto state = state_.lock();
+    state->without_rows.erase(record.name);
+    state->missed.erase(record.name);
+  }
   // Before anybody can remove it again: the log's lock is still held.
   hand_out(record.number, 0);
   if (record.op == NameOp::create && layout_.completion() == Completion::close) {

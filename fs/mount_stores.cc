@@ -30,6 +30,8 @@ bool is_dead(pid_t pid) { return ::kill(pid, 0) < 0 && errno == ESRCH; }
 
 void MountFilesystem::note_miss(std::string_view name) {
   auto state = state_.lock();
+  // Looked up in the middle of a store: what it becomes must be seen at once.
+  if (state->names.own_names(kRootNumber)->find(layout_.aside(name))) return;
   if (state->missed.size() < kMostMissed) {
     state->missed.insert_or_assign(std::string(name), options_.clock->now() + kBeforeAStore);
   }

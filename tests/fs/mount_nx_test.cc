@@ -220,6 +220,19 @@ TEST_F(NxStoreTest, BecomesAnEntryWithItsOutput) {
   EXPECT_EQ(rows(), (Rows{"1:0"}));
 }
 
+TEST_F(NxStoreTest, WhatWasStoredIsSeenAtOnce) {
+  EXPECT_EQ(mount.number_at("1"), 0u);  // as the kernel asks before each step
+  put();
+  set_aside();
+  add_nx_row(shared(), "1", 0);
+  ASSERT_TRUE(mount.remove_directory(kRootNumber, "1"));
+  EXPECT_EQ(mount.number_at("1"), 0u);
+  ASSERT_TRUE(mount.rename(kRootNumber, "1-backup", kRootNumber, "1"));
+  mount.wait_until_committed();
+  ASSERT_EQ(mount.store.visible().size(), 1u);
+  EXPECT_EQ(*mount.read_at("1/out"), "result");
+}
+
 TEST_F(NxStoreTest, TheNewestRowDecidesAndAFailureStaysHere) {
   make_nx_database(folder() / "shared.db", NxShape::with_version);
   add_nx_row(folder() / "shared.db", "1", 0, "2001-01-01 00:00:00");
