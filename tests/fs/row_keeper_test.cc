@@ -17,6 +17,8 @@ class NoNames : public RowSource {
  public:
   bool publish(const std::string&) override { return false; }
   Result<std::set<std::string>> names() override { return std::set<std::string>{}; }
+  std::vector<std::string> announced() override { return {}; }
+  bool announce(const std::string&) override { return false; }
 };
 
 // Whoever asks while the keeper ends is answered: a request that is not would hang its program for good.
