@@ -104,6 +104,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   void sweep();
   void complete_missed_markers(Log& log);
   void collect_unreferenced();
+  void know_retired();
 
   // mount_lookup.cc
   Answer<Existing> existing(Number parent, std::string_view name);
@@ -227,6 +228,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   static bool shows_whole(const MountState& state, const std::string& name, const Entry& entry);
   std::optional<Entry> published_entry(std::string_view name);
   bool lingers(const std::string& name, uint64_t entry_id);
+  void show_for_a_while(const Entry& retired);
   void take_rows_away(const std::string& name, uint64_t entry_id);
   void end_lingering();
   void check_published();

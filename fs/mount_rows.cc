@@ -196,6 +196,16 @@ bool MountFilesystem::lingers(const std::string& name, uint64_t entry_id) {
   return true;
 }
 
+// Its rows are gone since the worker began; who read one before that must find the files.
+void MountFilesystem::show_for_a_while(const Entry& retired) {
+  auto now = committed_.find(retired.key.name);
+  if (committed_.key_of(retired.key.name) != retired.key || !now || *now) return;
+  auto state = state_.lock();
+  if (!shows_whole(*state, retired.key.name, retired)) return;
+  state->published[retired.key.name] = {retired.id, PublishedEntry::State::gone,
+                                        options_.clock->now() + options_.row_grace};
+}
+
 void MountFilesystem::take_rows_away(const std::string& name, uint64_t entry_id) {
   rows_->remove(name, [this, name, entry_id](const Status& removed) {
     if (!removed) kLog.warn("rows of={} stay for now: {}", name, removed.error().message);
