@@ -229,7 +229,10 @@ void RowKeeper::change_all(const std::function<Status(NxDatabase&)>& change) {
     auto identity = identity_of(path);
     auto filled = filled_.find(path);
     if (!identity || filled == filled_.end() || filled->second != *identity) continue;
-    if (PrivateFiles::has_turso_side_file(path)) continue;
+    if (PrivateFiles::has_turso_side_file(path)) {
+      filled_.erase(filled);
+      continue;
+    }
     auto database = NxDatabase::open(path, sqlite::Access::read_write);
     auto changed = database ? change(*database) : Status(database.error());
     if (changed) continue;
@@ -302,6 +305,7 @@ Status RowKeeper::remove_now(const std::string& hash) {
 Result<std::optional<int64_t>> RowKeeper::exit_code(const std::string& hash) const {
   std::optional<NxDatabase::Code> newest;
   for (const auto& path : files_.shared_databases()) {
+    if (PrivateFiles::has_turso_side_file(path)) continue;
     auto database = NxDatabase::open(path, sqlite::Access::read_only);
     if (!database && database.error().code == Code::not_found) continue;
     if (!database) return in_context(path.filename().string(), std::move(database).error());

@@ -122,6 +122,34 @@ TEST_F(MountNxTest, WhatWasRetiredWhileNoWorkerLivedHasNoRowBeforeTheNextOneServ
   EXPECT_EQ(nx_rows(own), (Rows{"2:0"}));
 }
 
+TEST_F(MountNxTest, AWorkerThatIsKilledInTheMiddleOfAnEvictionLeavesTheFilesToWhoReadTheRow) {
+  auto gone = entry("1");
+  ASSERT_EQ(rows(), (Rows{"1:0"}));
+  mount.store.retire(gone.id);
+  mount.restart();
+  EXPECT_EQ(nx_rows(shared()), Rows{}) << "no request was served yet";
+  EXPECT_EQ(*mount.read_at("1/dist/f"), "bytes") << "no event has come yet";
+  EXPECT_TRUE(mount.fs().take_released().empty());
+  mount.event(DaemonEvent::Kind::retired, gone.key, gone.id);
+  EXPECT_EQ(*mount.read_at("1/dist/f"), "bytes");
+  EXPECT_TRUE(mount.fs().take_released().empty());
+  mount.clock.advance(std::chrono::seconds(31));
+  EXPECT_EQ(mount.fs().take_released(), std::vector<uint64_t>{gone.id});
+  EXPECT_EQ(mount.number_at("1/dist/f"), 0u);
+  EXPECT_EQ(rows(), Rows{});
+}
+
+TEST_F(MountNxTest, WhatWasRetiredAndReplacedWhileNoWorkerLivedIsNotShownAgain) {
+  auto old = entry("1");
+  ASSERT_EQ(rows(), (Rows{"1:0"}));
+  mount.stop();
+  mount.store.commit(nx_key("1"), {{"dist/f", "other"}});
+  mount.start();
+  EXPECT_EQ(*mount.read_at("1/dist/f"), "other");
+  EXPECT_EQ(rows(), (Rows{"1:0"}));
+  EXPECT_EQ(mount.fs().take_released(), std::vector<uint64_t>{old.id});
+}
+
 TEST_F(MountNxTest, ADatabaseThatCannotBeReadGoes) {
   entry("1");
   ASSERT_EQ(rows(), (Rows{"1:0"}));
@@ -143,6 +171,23 @@ TEST_F(MountNxTest, TheTerminalOutputIsMadeAtItsLookupAndIsOnesOwn) {
   EXPECT_EQ(mount.fs().uncommitted(), 0u) << "rewriting makes nothing";
   mount.restart();
   EXPECT_EQ(*mount.read_at("terminalOutputs/1"), "all went well\n");
+}
+
+TEST_F(MountNxTest, BesideTursoNothingIsProjectedAndEverythingElseWorks) {
+  begin_build();
+  add_nx_row(shared(), "9", 0);
+  std::ofstream(shared().string() + "-tshm") << "x";
+  entry("1");
+  EXPECT_EQ(rows(), (Rows{"9:0"}));
+  EXPECT_EQ(*mount.read_at("1/dist/f"), "bytes");
+  ASSERT_TRUE(mount.unlink(mount.number_at("1/dist"), "f"));
+  mount.restart();
+  EXPECT_EQ(rows(), (Rows{"9:0"}));
+  ASSERT_TRUE(mount.lookup(kRootNumber, "shared-v6.db"));
+  ASSERT_TRUE(mount.unlink(kRootNumber, "shared-v6.db"));
+  EXPECT_FALSE(std::filesystem::exists(shared()));
+  entry("2");
+  EXPECT_EQ(rows(), (Rows{"2:0"})) << "a new one is nobody's yet";
 }
 
 // What nx and its plugin do on a mount, step by step.
@@ -206,6 +251,17 @@ TEST_F(NxStoreTest, TheNewestRowDecidesAndAFailureStaysHere) {
 TEST_F(NxStoreTest, WithoutARowNothingIsShared) {
   put();
   set_aside();
+  put_back();
+  mount.wait_until_committed();
+  EXPECT_TRUE(mount.store.visible().empty());
+  EXPECT_EQ(*mount.read_at("1/out"), "result");
+}
+
+TEST_F(NxStoreTest, BesideTursoNothingIsShared) {
+  put();
+  set_aside();
+  add_nx_row(shared(), "1", 0);
+  std::ofstream(shared().string() + "-tshm") << "x";
   put_back();
   mount.wait_until_committed();
   EXPECT_TRUE(mount.store.visible().empty());
