@@ -4,10 +4,14 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <stop_token>
+#include <string_view>
 #include <vector>
 
+#include "store/access_log.h"
 #include "store/base/guarded.h"
 #include "store/key.h"
+#include "store/store_reader.h"
 
 namespace hitfs {
 
@@ -18,7 +22,7 @@ class Announcements {
  public:
   static constexpr size_t kMost = 50'000;
 
-  // `added` is called after each add() that brought something new; it outlives this.
+  // `added` is called when something new came since the last after(); it outlives this.
   explicit Announcements(std::function<void()> added) : added_(std::move(added)) {}
 
   void add(const std::vector<Key>& keys);
@@ -37,9 +41,16 @@ class Announcements {
     std::map<uint64_t, Key> keys;  // in the order in which they came
     std::map<Key, uint64_t> numbers;
     uint64_t last = 0;
+    bool told = false;  // since the last after()
   };
   const std::function<void()> added_;
   Guarded<State> state_;
 };
+
+// Why entries go whose key has another one now.
+inline constexpr std::string_view kReplaced = "replaced";
+
+// What the access log tells of entries that are no longer here, the oldest first: their keys may be had again.
+[[nodiscard]] std::vector<Key> evicted_before(AccessLog& log, StoreReader& reader, const std::stop_token& stop);
 
 }  // namespace hitfs

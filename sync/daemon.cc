@@ -57,7 +57,7 @@ class Daemon {
   std::unique_ptr<Control> control_;
   UniqueFd socket_;
   std::unique_ptr<HttpServer> server_;
-  std::jthread after_reboot_;  // checks what a power cut may have taken; ends first
+  std::jthread at_start_;  // checks what a power cut may have taken, and looks for what was evicted; ends first
 };
 
 Result<std::unique_ptr<Daemon>> Daemon::start(const DaemonOptions& options) {
@@ -127,7 +127,7 @@ void Daemon::build_parts(const DaemonOptions& options) {
 
 // What had to make room was on a remote before, or is there now; so is what was damaged here.
 bool Daemon::may_come_back(const Entry& retired, const std::string& why) const {
-  return why != "replaced" && retired.exit_code == 0 && retired.key.space != kListSpace && remotes_->any_readable();
+  return why != kReplaced && retired.exit_code == 0 && retired.key.space != kListSpace && remotes_->any_readable();
 }
 
 Status Daemon::serve() {
@@ -141,9 +141,10 @@ Status Daemon::serve() {
   auto server = HttpServer::start(socket_.get(), *control_, {.threads = 2, .max_connections = 4096});
   if (!server) return std::move(server).error();
   server_ = *std::move(server);
-  after_reboot_ = std::jthread([this](const std::stop_token& stop) {
+  at_start_ = std::jthread([this](const std::stop_token& stop) {
     auto checked = store_->check_after_reboot([&](uint64_t) { return !stop.stop_requested(); });
     if (!checked) kLog.error("check after reboot error=\"{}\"", checked.error().message);
+    if (remotes_->any_readable()) announcements_->add(evicted_before(store_->access_log(), store_->reader(), stop));
   });
   return Ok{};
 }

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "tests/support/daemon_parts.h"
+
 namespace hitfs {
 namespace {
 
@@ -34,6 +36,27 @@ TEST_F(AnnouncementsTest, WhatIsHereOrCouldNotBeHadIsNotAnnouncedUntilSomebodySa
   EXPECT_EQ(announcements.after(0).keys, std::vector<Key>{key(2)});
   announcements.add({key(1)});
   EXPECT_EQ(announcements.after(next).keys, std::vector<Key>{key(1)});
+}
+
+TEST_F(AnnouncementsTest, SaysItOnceUntilSomebodyReads) {
+  announcements.add({key(1)});
+  announcements.add({key(2)});
+  EXPECT_EQ(told, 1);
+  EXPECT_EQ(announcements.after(0).keys.size(), 2u);
+  announcements.add({key(3)});
+  EXPECT_EQ(told, 2);
+}
+
+TEST(EvictedBeforeTest, IsWhatTheLogTellsAndTheStoreHasNoMore) {
+  testing::DaemonParts parts;
+  auto& log = parts.store->access_log();
+  for (size_t i = 1; i <= 3; ++i) log.record(key(i), AccessKind::evicted, "room");
+  log.record(key(4), AccessKind::evicted, "replaced");
+  log.record(key(5), AccessKind::miss, "team");
+  for (size_t i = 0; i < 2000; ++i) log.record(key(6), AccessKind::hit, "");
+  log.record(key(7), AccessKind::evicted, "verify");
+  parts.commit_file(key(2), "here again");
+  EXPECT_EQ(evicted_before(log, parts.store->reader(), {}), (std::vector<Key>{key(1), key(3), key(7)}));
 }
 
 TEST_F(AnnouncementsTest, TheOldestGo) {
