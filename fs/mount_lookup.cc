@@ -90,8 +90,9 @@ void MountFilesystem::lookup(const Caller& caller, Number parent, std::string_vi
   if (auto answer = lookup_here(parent, name)) return answer->give(std::move(reply));
   auto key = committed_.key_of(name);
   // Where rows decide, a name without one is asked for by whoever is about to make it.
-  if (key && rows_) note_miss(name);
-  if (!key || rows_) return reply.fail(FsError::not_found);
+  if (key && rows_ && !is_promised(name)) note_miss(name);
+  if (!key || (rows_ && !is_promised(name))) return reply.fail(FsError::not_found);
+  if (rows_) return lookup_promised(*key, std::string(name), caller.unique, std::move(reply));
   lookups_->wait_for(*key, std::string(name), caller.unique, std::move(reply));
 }
 

@@ -69,7 +69,7 @@ Result<std::optional<UniqueFd>> PrivateFiles::try_lock(const std::filesystem::pa
 }
 
 Status PrivateFiles::remove(const std::filesystem::path& database) {
-  for (const char* part : {"", "-wal", "-shm", "-journal"}) {
+  for (const char* part : {"", "-wal", "-shm", "-journal", "-tshm"}) {
     auto gone = io::unlink(database.string() + part, kWhat);
     if (!gone && gone.error().code != Code::not_found) return gone;
   }

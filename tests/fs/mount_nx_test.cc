@@ -6,44 +6,11 @@
 
 #include "store/base/io.h"
 #include "store/index/sqlite.h"
-#include "store/layouts/nx.h"
-#include "tests/fs/mount_harness.h"
-#include "tests/fs/nx_databases.h"
+#include "tests/fs/mount_nx_fixture.h"
 #include "tests/support/process.h"
 
 namespace hitfs::fs {
 namespace {
-
-using Rows = std::set<std::string>;
-constexpr const char* kWorkspace = ".nx-24.0.6-0123456789abcdef";
-
-Key nx_key(const std::string& hash) { return Key{"", "nx", hash}; }
-
-class MountNxTest : public ::testing::Test {
- protected:
-  MountNxTest() { mount.daemon.set_up(false); }
-
-  [[nodiscard]] std::filesystem::path folder() const { return mount.options.store.private_folder("test"); }
-  [[nodiscard]] std::filesystem::path shared() const { return folder() / "shared-v6.db"; }
-  // Looks the workspace's name up, as nx does first: afterwards everything that is here has its row.
-  void begin_build() { ASSERT_TRUE(mount.lookup(kRootNumber, kWorkspace)); }
-  Entry entry(const std::string& hash, const testing::TreeText& tree = {{"dist/f", "bytes"}}) {
-    auto made = mount.store.commit(nx_key(hash), tree);
-    mount.event(DaemonEvent::Kind::committed, made.key, made.id);
-    return made;
-  }
-  void retire(const Entry& gone) {
-    mount.store.retire(gone.id);
-    mount.event(DaemonEvent::Kind::retired, gone.key, gone.id);
-  }
-  // Rows change on the keeper's thread: a lookup of the workspace waits for it.
-  Rows rows() {
-    begin_build();
-    return nx_rows(shared());
-  }
-
-  MountHarness mount{make_nx_layout({}).value()};
-};
 
 TEST_F(MountNxTest, WhatIsHereHasARowInTheVeryFirstRun) {
   entry("1");
@@ -155,6 +122,34 @@ TEST_F(MountNxTest, WhatWasRetiredWhileNoWorkerLivedHasNoRowBeforeTheNextOneServ
   EXPECT_EQ(nx_rows(own), (Rows{"2:0"}));
 }
 
+TEST_F(MountNxTest, AWorkerThatIsKilledInTheMiddleOfAnEvictionLeavesTheFilesToWhoReadTheRow) {
+  auto gone = entry("1");
+  ASSERT_EQ(rows(), (Rows{"1:0"}));
+  mount.store.retire(gone.id);
+  mount.restart();
+  EXPECT_EQ(nx_rows(shared()), Rows{}) << "no request was served yet";
+  EXPECT_EQ(*mount.read_at("1/dist/f"), "bytes") << "no event has come yet";
+  EXPECT_TRUE(mount.fs().take_released().empty());
+  mount.event(DaemonEvent::Kind::retired, gone.key, gone.id);
+  EXPECT_EQ(*mount.read_at("1/dist/f"), "bytes");
+  EXPECT_TRUE(mount.fs().take_released().empty());
+  mount.clock.advance(std::chrono::seconds(31));
+  EXPECT_EQ(mount.fs().take_released(), std::vector<uint64_t>{gone.id});
+  EXPECT_EQ(mount.number_at("1/dist/f"), 0u);
+  EXPECT_EQ(rows(), Rows{});
+}
+
+TEST_F(MountNxTest, WhatWasRetiredAndReplacedWhileNoWorkerLivedIsNotShownAgain) {
+  auto old = entry("1");
+  ASSERT_EQ(rows(), (Rows{"1:0"}));
+  mount.stop();
+  mount.store.commit(nx_key("1"), {{"dist/f", "other"}});
+  mount.start();
+  EXPECT_EQ(*mount.read_at("1/dist/f"), "other");
+  EXPECT_EQ(rows(), (Rows{"1:0"}));
+  EXPECT_EQ(mount.fs().take_released(), std::vector<uint64_t>{old.id});
+}
+
 TEST_F(MountNxTest, ADatabaseThatCannotBeReadGoes) {
   entry("1");
   ASSERT_EQ(rows(), (Rows{"1:0"}));
@@ -176,6 +171,23 @@ TEST_F(MountNxTest, TheTerminalOutputIsMadeAtItsLookupAndIsOnesOwn) {
   EXPECT_EQ(mount.fs().uncommitted(), 0u) << "rewriting makes nothing";
   mount.restart();
   EXPECT_EQ(*mount.read_at("terminalOutputs/1"), "all went well\n");
+}
+
+TEST_F(MountNxTest, BesideTursoNothingIsProjectedAndEverythingElseWorks) {
+  begin_build();
+  add_nx_row(shared(), "9", 0);
+  std::ofstream(shared().string() + "-tshm") << "x";
+  entry("1");
+  EXPECT_EQ(rows(), (Rows{"9:0"}));
+  EXPECT_EQ(*mount.read_at("1/dist/f"), "bytes");
+  ASSERT_TRUE(mount.unlink(mount.number_at("1/dist"), "f"));
+  mount.restart();
+  EXPECT_EQ(rows(), (Rows{"9:0"}));
+  ASSERT_TRUE(mount.lookup(kRootNumber, "shared-v6.db"));
+  ASSERT_TRUE(mount.unlink(kRootNumber, "shared-v6.db"));
+  EXPECT_FALSE(std::filesystem::exists(shared()));
+  entry("2");
+  EXPECT_EQ(rows(), (Rows{"2:0"})) << "a new one is nobody's yet";
 }
 
 // What nx and its plugin do on a mount, step by step.
@@ -252,6 +264,17 @@ TEST_F(NxStoreTest, TheNewestRowDecidesAndAFailureStaysHere) {
 TEST_F(NxStoreTest, WithoutARowNothingIsShared) {
   put();
   set_aside();
+  put_back();
+  mount.wait_until_committed();
+  EXPECT_TRUE(mount.store.visible().empty());
+  EXPECT_EQ(*mount.read_at("1/out"), "result");
+}
+
+TEST_F(NxStoreTest, BesideTursoNothingIsShared) {
+  put();
+  set_aside();
+  add_nx_row(shared(), "1", 0);
+  std::ofstream(shared().string() + "-tshm") << "x";
   put_back();
   mount.wait_until_committed();
   EXPECT_TRUE(mount.store.visible().empty());
