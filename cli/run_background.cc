@@ -97,7 +97,7 @@ void RunBackground::look_at_work_tree(const std::stop_token& stop) {
 
 void RunBackground::collect_tasks(const std::vector<std::string>& environment) {
   if (context_.config.run_list == RunListMode::off) return;
-  for (const auto& task : nx_tasks(nx_workspace(working_folder()), as_map(environment), began_)) {
+  for (const auto& task : nx_tasks(working_folder(), as_map(environment), began_)) {
     tasks_.push_back(Json::Object{{"key", task.key}, {"task", task.task}});
   }
 }

@@ -27,8 +27,7 @@ constexpr size_t kShortCommit = 12;
 // The key that the task had in the last run of nx here; "" when no run.json names it.
 std::string key_here(const Context& context, const std::string& task) {
   std::error_code ignored;
-  auto workspace = nx_workspace(std::filesystem::current_path(ignored));
-  for (const auto& one : nx_tasks(workspace, context.environment, 0)) {
+  for (const auto& one : nx_tasks(std::filesystem::current_path(ignored), context.environment, 0)) {
     if (one.task == task) return one.key;
   }
   return "";

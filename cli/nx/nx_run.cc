@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "cli/nx/nx_workspace.h"
 #include "store/base/io.h"
 #include "store/base/json.h"
 #include "store/key.h"
@@ -24,14 +25,6 @@ std::string value_of(const std::map<std::string, std::string>& environment, cons
   return found == environment.end() ? "" : found->second;
 }
 
-// nx.json is written by people and may hold comments, which this reader refuses: then nx's own places are left.
-std::string configured_folder(const fs::path& workspace) {
-  auto text = io::read_file(workspace / "nx.json", 1 << 20);
-  if (!text) return "";
-  auto json = Json::parse(*text);
-  return json ? std::as_const(*json)["cacheDirectory"].text_or("") : "";
-}
-
 // From nx 23.2 on checkouts of one repository may share ~/.nx/<16 hex digits>/cache.
 void add_shared_folders(const std::string& home, std::vector<fs::path>& folders) {
   std::error_code failed;
@@ -42,11 +35,14 @@ void add_shared_folders(const std::string& home, std::vector<fs::path>& folders)
   }
 }
 
-std::vector<fs::path> cache_folders(const fs::path& workspace, const std::map<std::string, std::string>& environment) {
-  auto named = value_of(environment, "NX_CACHE_DIRECTORY");
-  if (named.empty()) named = configured_folder(workspace);
-  if (!named.empty()) return {workspace / named};
-  std::vector<fs::path> folders{workspace / ".nx/cache", workspace / "node_modules/.cache/nx"};
+std::vector<fs::path> cache_folders(const NxWorkspace& workspace,
+                                    const std::map<std::string, std::string>& environment) {
+  if (auto named = value_of(environment, "NX_CACHE_DIRECTORY"); !named.empty()) return {workspace.root / named};
+  std::vector<fs::path> folders;
+  auto json = read_nx_json(workspace);
+  if (json && !json->cache_directory.empty()) folders.push_back(workspace.root / json->cache_directory);
+  // Also then: nx before 23 takes no cacheDirectory from a preset.
+  folders.insert(folders.end(), {workspace.root / ".nx/cache", workspace.root / "node_modules/.cache/nx"});
   add_shared_folders(value_of(environment, "HOME"), folders);
   return folders;
 }
@@ -70,8 +66,9 @@ std::optional<fs::path> newest_run(const std::vector<fs::path>& folders, std::ti
 
 }  // namespace
 
-std::vector<NxTask> nx_tasks(const fs::path& workspace, const std::map<std::string, std::string>& environment,
+std::vector<NxTask> nx_tasks(const fs::path& folder, const std::map<std::string, std::string>& environment,
                              std::time_t since) {
+  auto workspace = find_nx_workspace(folder).value_or(NxWorkspace{folder});
   auto file = newest_run(cache_folders(workspace, environment), since);
   if (!file) return {};
   auto text = io::read_file(*file, kMostBytes);
@@ -87,15 +84,6 @@ std::vector<NxTask> nx_tasks(const fs::path& workspace, const std::map<std::stri
     tasks.push_back({task, key->text()});
   }
   return tasks;
-}
-
-fs::path nx_workspace(const fs::path& folder) {
-  std::error_code ignored;
-  for (auto place = folder; !place.empty(); place = place.parent_path()) {
-    if (fs::exists(place / "nx.json", ignored)) return place;
-    if (place == place.parent_path()) break;
-  }
-  return folder;
 }
 
 }  // namespace hitfs

@@ -15,13 +15,10 @@ struct NxTask {
 };
 
 // Tasks of the newest run.json that was written at or after `since` (seconds, 1970), without failed ones; empty when
-// there is none. It is looked for where nx keeps its cache: $NX_CACHE_DIRECTORY, `cacheDirectory` of nx.json, and nx's
-// own places below `workspace` and below `home`. A file that is no such thing is as none; nothing of it is trusted but
-// that these hashes have these names.
-[[nodiscard]] std::vector<NxTask> nx_tasks(const std::filesystem::path& workspace,
+// there is none. It is looked for where nx keeps its cache in the workspace of `folder` (`folder` itself, when there is
+// no nx.json): $NX_CACHE_DIRECTORY, `cacheDirectory` of nx.json, and nx's own places in the workspace and below $HOME.
+// A file that is no such thing is as none; nothing of it is trusted but that these hashes have these names.
+[[nodiscard]] std::vector<NxTask> nx_tasks(const std::filesystem::path& folder,
                                            const std::map<std::string, std::string>& environment, std::time_t since);
-
-// The workspace that `folder` lies in: the nearest folder above it with an nx.json; `folder` itself without one.
-[[nodiscard]] std::filesystem::path nx_workspace(const std::filesystem::path& folder);
 
 }  // namespace hitfs
