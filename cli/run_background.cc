@@ -6,10 +6,9 @@
 #include <filesystem>
 #include <utility>
 
-#include "cli/git.h"
 #include "cli/nx/nx_run.h"
 #include "cli/prewarm.h"
-#include "store/base/subprocess.h"
+#include "cli/repository.h"
 
 namespace hitfs {
 
@@ -54,8 +53,7 @@ void RunBackground::work(const std::stop_token& stop) {
 }
 
 GitRepository RunBackground::repository(const std::stop_token& stop) const {
-  GitRepository repository;
-  repository.environment = environment_without(secret_variables(context_.config, context_.environment));
+  auto repository = git_repository(context_);
   repository.limit = kGitLimit;
   repository.stop = stop;
   return repository;
