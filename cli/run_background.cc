@@ -37,11 +37,10 @@ std::filesystem::path working_folder() {
 
 }  // namespace
 
-RunBackground::RunBackground(const Context& context, DaemonClient& daemon)
-    : context_(context),
-      daemon_(daemon),
-      began_(std::time(nullptr)),
-      thread_([this](const std::stop_token& stop) { work(stop); }) {}
+RunBackground::RunBackground(const Context& context, DaemonClient& daemon, const std::vector<std::string>& environment)
+    : context_(context), daemon_(daemon), thread_([this](const std::stop_token& stop) { work(stop); }) {
+  if (context_.config.run_list != RunListMode::off) nx_runs_.emplace(working_folder(), as_map(environment));
+}
 
 RunBackground::~RunBackground() { thread_.request_stop(); }
 
@@ -93,9 +92,9 @@ void RunBackground::look_at_work_tree(const std::stop_token& stop) {
   state_.lock()->commit = *commit;
 }
 
-void RunBackground::collect_tasks(const std::vector<std::string>& environment) {
-  if (context_.config.run_list == RunListMode::off) return;
-  for (const auto& task : nx_tasks(working_folder(), as_map(environment), began_)) {
+void RunBackground::collect_tasks() {
+  if (!nx_runs_) return;
+  for (const auto& task : nx_runs_->finish()) {
     tasks_.push_back(Json::Object{{"key", task.key}, {"task", task.task}});
   }
 }

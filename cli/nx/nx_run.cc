@@ -17,7 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMostBytes = 64 << 20;
-constexpr size_t kMostTasks = 50'000;
 constexpr size_t kMostFolders = 1'000;
 
 std::string value_of(const std::map<std::string, std::string>& environment, const char* name) {
@@ -25,29 +24,39 @@ std::string value_of(const std::map<std::string, std::string>& environment, cons
   return found == environment.end() ? "" : found->second;
 }
 
-// From nx 23.2 on checkouts of one repository may share ~/.nx/<16 hex digits>/cache.
-void add_shared_folders(const std::string& home, std::vector<fs::path>& folders) {
+std::vector<fs::path> shared_folders(const fs::path& shared) {
+  std::vector<fs::path> folders;
   std::error_code failed;
-  if (home.empty()) return;
-  for (fs::directory_iterator one(fs::path(home) / ".nx", failed), end; !failed && one != end; one.increment(failed)) {
-    if (folders.size() >= kMostFolders) return;
+  if (shared.empty()) return folders;
+  for (fs::directory_iterator one(shared, failed), end; !failed && one != end; one.increment(failed)) {
+    if (folders.size() >= kMostFolders) break;
     folders.push_back(one->path() / "cache");
   }
-}
-
-std::vector<fs::path> cache_folders(const NxWorkspace& workspace,
-                                    const std::map<std::string, std::string>& environment) {
-  if (auto named = value_of(environment, "NX_CACHE_DIRECTORY"); !named.empty()) return {workspace.root / named};
-  std::vector<fs::path> folders;
-  auto json = read_nx_json(workspace);
-  if (json && !json->cache_directory.empty()) folders.push_back(workspace.root / json->cache_directory);
-  // Also then: nx before 23 takes no cacheDirectory from a preset.
-  folders.insert(folders.end(), {workspace.root / ".nx/cache", workspace.root / "node_modules/.cache/nx"});
-  add_shared_folders(value_of(environment, "HOME"), folders);
   return folders;
 }
 
-std::optional<fs::path> newest_run(const std::vector<fs::path>& folders, std::time_t since) {
+}  // namespace
+
+NxCachePlaces nx_cache_places(const fs::path& folder, const std::map<std::string, std::string>& environment) {
+  auto workspace = find_nx_workspace(folder).value_or(NxWorkspace{folder});
+  if (auto named = value_of(environment, "NX_CACHE_DIRECTORY"); !named.empty()) return {{workspace.root / named}, {}};
+  NxCachePlaces places;
+  auto json = read_nx_json(workspace);
+  if (json && !json->cache_directory.empty()) places.folders.push_back(workspace.root / json->cache_directory);
+  // Also then: nx before 23 takes no cacheDirectory from a preset.
+  for (const char* usual : {".nx/cache", "node_modules/.cache/nx"}) places.folders.push_back(workspace.root / usual);
+  // From nx 23.2 on checkouts of one repository may share ~/.nx/<16 hex digits>/cache.
+  if (auto home = value_of(environment, "HOME"); !home.empty()) places.shared = fs::path(home) / ".nx";
+  return places;
+}
+
+std::vector<fs::path> nx_cache_folders(const NxCachePlaces& places) {
+  auto folders = places.folders;
+  for (auto& one : shared_folders(places.shared)) folders.push_back(std::move(one));
+  return folders;
+}
+
+std::optional<fs::path> newest_nx_run(const std::vector<fs::path>& folders, std::time_t since) {
   std::optional<fs::path> newest;
   struct timespec latest {
     since, 0
@@ -64,14 +73,8 @@ std::optional<fs::path> newest_run(const std::vector<fs::path>& folders, std::ti
   return newest;
 }
 
-}  // namespace
-
-std::vector<NxTask> nx_tasks(const fs::path& folder, const std::map<std::string, std::string>& environment,
-                             std::time_t since) {
-  auto workspace = find_nx_workspace(folder).value_or(NxWorkspace{folder});
-  auto file = newest_run(cache_folders(workspace, environment), since);
-  if (!file) return {};
-  auto text = io::read_file(*file, kMostBytes);
+std::vector<NxTask> read_nx_run(const fs::path& file) {
+  auto text = io::read_file(file, kMostBytes);
   if (!text) return {};
   auto json = Json::parse(*text);
   if (!json) return {};
@@ -80,10 +83,16 @@ std::vector<NxTask> nx_tasks(const fs::path& folder, const std::map<std::string,
     auto task = one["taskId"].text_or("");
     auto key = Key::make("", "nx", one["hash"].text_or(""));
     bool failed = one["status"].integer_or(0) != 0;
-    if (task.empty() || !key || failed || tasks.size() >= kMostTasks) continue;
+    if (task.empty() || !key || failed || tasks.size() >= kMostNxTasks) continue;
     tasks.push_back({task, key->text()});
   }
   return tasks;
+}
+
+std::vector<NxTask> nx_tasks(const fs::path& folder, const std::map<std::string, std::string>& environment,
+                             std::time_t since) {
+  auto file = newest_nx_run(nx_cache_folders(nx_cache_places(folder, environment)), since);
+  return file ? read_nx_run(*file) : std::vector<NxTask>();
 }
 
 }  // namespace hitfs
