@@ -5,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "cli/build_list.h"
 #include "cli/context.h"
 #include "cli/foreground.h"
 #include "cli/git.h"
@@ -36,14 +37,13 @@ class RunBackground {
  private:
   struct State {
     bool done = false;
-    std::string commit, why_not;        // what is being built, or why nobody knows
+    BuiltCommit built;
     std::string prewarm, prewarm_note;  // id of the job; what is to be said about its beginning
   };
   void work(const std::stop_token& stop);
   void prewarm(const std::stop_token& stop);
   void look_at_work_tree(const std::stop_token& stop);
   [[nodiscard]] GitRepository repository(const std::stop_token& stop) const;
-  void note_in_ci(const std::string& text) const;
   Json finish_prewarm(const State& state);
   Json publish(const State& state, const std::string& session, const CommandEnd& end);
 
