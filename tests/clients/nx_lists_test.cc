@@ -102,6 +102,25 @@ TEST_P(NxListsTest, EveryUnchangedTaskOfTheNextCommitIsPrewarmed) {
   EXPECT_EQ(stop_hitfs(folder_ / "store-b").code, 0);
 }
 
+// Each nx rewrites its run.json, the second one without ui: the list has the names of both.
+TEST_P(NxListsTest, TheTasksOfEveryNxCommandOfARunAreListed) {
+  const Command nx = workspace_->nx({});
+  Command command = hitfs(
+      {"run", "--json", "--", "/bin/sh", "-c", "\"$0\" run ui:build && \"$0\" run core:build", nx.arguments.front()},
+      folder_.path());
+  command.environment.insert(nx.environment.begin(), nx.environment.end());
+  const Outcome built = run(with_cache(command, "store-a"), kNxLimit);
+  ASSERT_EQ(built.code, 0) << built.output;
+  EXPECT_EQ(last_json(built.output)["list"]["keys"].integer_or(0), 2) << built.output;
+  ASSERT_EQ(stop_hitfs(folder_ / "store-a").code, 0);
+  clean_work_tree();
+  for (const char* task : {"core:build", "ui:build"}) {
+    EXPECT_EQ(why("store-b", task)["verdict"].text_or(""), "listed") << task;
+  }
+  EXPECT_EQ(why("store-b", "app:build")["verdict"].text_or(""), "never");
+  EXPECT_EQ(stop_hitfs(folder_ / "store-b").code, 0);
+}
+
 INSTANTIATE_TEST_SUITE_P(Versions, NxListsTest, every_nx(), nx_test_name);
 
 }  // namespace
