@@ -121,7 +121,7 @@ void unmount(Cache& cache) {
 void finish(const Context& context, Cache& cache, const std::string& session, const CommandEnd& end,
             ForegroundSignals& signals, RunBackground& beside) {
   auto rung = cache.rung();
-  beside.collect_tasks(environment_for(context, cache));
+  beside.collect_tasks();
   unmount(cache);
   // Whoever was told to end does not wait for uploads; they go on in the background.
   auto limit = end.told_to_end ? Milliseconds(0) : context.config.flush_limit();
@@ -147,8 +147,9 @@ int cmd_run(const Context& context) {
     if (cache.lease) say_where_nx_stands(context, cache);
     auto session = cache.lease ? begin_session(cache.lease->daemon()) : "";
     std::optional<RunBackground> beside;
-    if (cache.lease) beside.emplace(context, cache.lease->daemon());
-    auto end = run_in_foreground(words, environment_for(context, cache), signals);
+    auto environment = environment_for(context, cache);
+    if (cache.lease) beside.emplace(context, cache.lease->daemon(), environment);
+    auto end = run_in_foreground(words, environment, signals);
     if (end) how = *end;
     if (!end) how.exit_code = report_not_started(words.front(), end.error());
     if (cache.lease) finish(context, cache, session, how, signals, *beside);

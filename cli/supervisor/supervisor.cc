@@ -120,6 +120,7 @@ void Supervisor::on_request(ConnectionId connection, const Json& request) {
   if (operation == "unmount") return unmount(connection, request);
   if (operation == "session") {
     session_ = request["session"].text_or("");
+    build_ = request["build"];
     return answer(connection, {});
   }
   if (operation == "stop") return stop(connection, request);
@@ -224,6 +225,7 @@ Json Supervisor::describe() const {
   message["leases"] = leases_.size();
   message["started"] = started_;
   message["session"] = session_;
+  message["build"] = build_;
   message["ending"] = phase_ != Phase::running;
   if (endpoint_) message["endpoint"] = endpoint_->url();
   if (options_.serve) message["serve"] = options_.serve->address;
