@@ -92,7 +92,7 @@ void MountFilesystem::give_up(const std::string& name, const std::shared_ptr<Rep
   }
   // Others wait for the first one's rows.
   if (!first) return rows_->when_projected([waiting](const Status&) { waiting->fail(FsError::not_found); });
-  rows_->remove(name, [this, name, waiting](const Status& removed) {
+  rows_->withdraw(name, [this, name, waiting](const Status& removed) {
     if (removed) state_.lock()->announced.erase(name);
     if (!removed) kLog.warn("rows of={} stay: {}", name, removed.error().message);
     rows_->project(name);  // it may have come a moment too late
@@ -108,7 +108,7 @@ bool MountFilesystem::promise_in_the_way(Number parent, std::string_view name, R
   auto* known = state->announced.find(name);
   if (known == nullptr) return false;
   bool has_rows = *known != AnnouncedNames::State::told;
-  if (has_rows) rows.hash = name;
+  if (has_rows) rows = {.hash = std::string(name), .promise = true};
   if (!has_rows) state->announced.erase(name);
   return has_rows;
 }
