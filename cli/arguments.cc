@@ -136,9 +136,11 @@ void Parser::add_run() {
   run->add_option("--require", arguments_.require, "do not run without it: mount or endpoint")
       ->check(CLI::IsMember({"mount", "endpoint"}));
   // The same as --run-list always.
-  run->add_flag_callback(
-      "--list-dirty", [this] { given_["run-list"] = {"always"}; },
-      "publish the run list though the work tree has changes");
+  for (auto* one : {run, command("start")}) {
+    one->add_flag_callback(
+        "--list-dirty", [this] { given_["run-list"] = {"always"}; },
+        "publish the run list though the work tree has changes");
+  }
   run->add_option("command", arguments_.words, "the command and its arguments, after --")->type_name("COMMAND...");
   run->positionals_at_end();
 }
@@ -180,6 +182,7 @@ void Parser::add_prewarm() {
 
 void Parser::add_service() {
   command("start")->add_flag("--foreground", arguments_.foreground, "stay, as a service does");
+  command("stop")->add_flag("--failed", arguments_.failed, "the build failed: a prewarm looks past its run list");
   auto* serve = command("serve");
   serve->add_option("--listen", arguments_.listen, "HOST:PORT [127.0.0.1:8080]");
   serve->add_option("--tokens", arguments_.tokens_file, "who may read and write (hitfs token)")

@@ -23,6 +23,7 @@ struct Arguments {
   std::string name;                // mount --name; token --name; put, get: the name of the entry
   bool allow_other = false, force = false, foreground = false, follow = false;
   bool print = false;   // init --print
+  bool failed = false;  // stop --failed
   std::string require;  // run --require mount|endpoint
   std::string space = "flat";
   std::string path;  // put, get: file or folder; why: a path below a mount, or a key

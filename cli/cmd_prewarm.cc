@@ -7,11 +7,10 @@
 
 #include "cli/context.h"
 #include "cli/exit_codes.h"
-#include "cli/git.h"
 #include "cli/lease.h"
 #include "cli/prewarm.h"
+#include "cli/repository.h"
 #include "cli/units.h"
-#include "store/base/subprocess.h"
 #include "store/key.h"
 
 namespace hitfs {
@@ -60,9 +59,7 @@ Result<PrewarmRequest> request_of(const Context& context, const std::string& bas
   if (!keys) return std::move(keys).error();
   request.keys = *std::move(keys);
   if (base.empty()) return request;
-  GitRepository repository;
-  repository.environment = environment_without(secret_variables(context.config, context.environment));
-  auto history = git_first_parents(repository, base, kMostPrewarmCommits);
+  auto history = git_first_parents(git_repository(context), base, kMostPrewarmCommits);
   if (!history) return in_context("no run list can be looked for", std::move(history).error());
   if (history->cut) {
     context.output.note(

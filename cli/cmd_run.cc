@@ -32,10 +32,15 @@ struct Cache {
 Result<MountRequest> mount_for_run(const Context& context, Lease& lease) {
   auto request = mount_request(context);
   if (!request) return request;
+  // Two nx that store the same hash in one folder get in each other's way, and one of them fails (cli/NX.md).
+  request->alone = request->layout.name == "nx";
   Json message = request->json();
   message["op"] = "mount";
   auto mounted = lease.request(message, kMountLimit);
   if (!mounted) return std::move(mounted).error();
+  auto place = percent_decode(std::as_const(*mounted)["mount_point"].text_or(""));
+  if (!place || place->empty()) return Error{Code::internal, "the supervisor did not say where it mounted"};
+  request->mount_point = *place;
   return request;
 }
 
@@ -54,6 +59,10 @@ Cache prepare(const Context& context) {
   if (context.config.layout.name == "nx" && !nowhere) cache.nx = find_nx_workspace(here);
   auto mount = mount_for_run(context, *cache.lease);
   if (mount) {
+    auto wanted = resolve_mount_point(context.arguments.mount_point, false);
+    if (wanted && *wanted != mount->mount_point) {
+      context.output.note("another job uses " + wanted->string() + "; this one has " + mount->mount_point.string());
+    }
     cache.mount = std::move(*mount);
   } else {
     context.output.note("no mount, only the endpoint: " + mount.error().message);
@@ -112,7 +121,7 @@ void unmount(Cache& cache) {
 void finish(const Context& context, Cache& cache, const std::string& session, const CommandEnd& end,
             ForegroundSignals& signals, RunBackground& beside) {
   auto rung = cache.rung();
-  beside.collect_tasks(environment_for(context, cache));
+  beside.collect_tasks();
   unmount(cache);
   // Whoever was told to end does not wait for uploads; they go on in the background.
   auto limit = end.told_to_end ? Milliseconds(0) : context.config.flush_limit();
@@ -138,8 +147,9 @@ int cmd_run(const Context& context) {
     if (cache.lease) say_where_nx_stands(context, cache);
     auto session = cache.lease ? begin_session(cache.lease->daemon()) : "";
     std::optional<RunBackground> beside;
-    if (cache.lease) beside.emplace(context, cache.lease->daemon());
-    auto end = run_in_foreground(words, environment_for(context, cache), signals);
+    auto environment = environment_for(context, cache);
+    if (cache.lease) beside.emplace(context, cache.lease->daemon(), environment);
+    auto end = run_in_foreground(words, environment, signals);
     if (end) how = *end;
     if (!end) how.exit_code = report_not_started(words.front(), end.error());
     if (cache.lease) finish(context, cache, session, how, signals, *beside);

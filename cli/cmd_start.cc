@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "cli/build_list.h"
 #include "cli/build_session.h"
 #include "cli/context.h"
 #include "cli/exit_codes.h"
@@ -41,10 +42,11 @@ int cmd_start(const Context& context) {
   if (context.arguments.foreground) return start_here(context);
   auto lease = Lease::start(context);
   if (!lease) return context.output.fail(lease.error());
-  // Its counters are shown by `stop`.
+  // Its counters are shown by `stop`, which publishes its run list.
   Json request;
   request["op"] = "session";
   request["session"] = begin_session(lease->daemon());
+  request["build"] = to_json(begin_build(context));
   [[maybe_unused]] auto kept = lease->request(request, kAnswerLimit);
 
   auto variables =

@@ -1,13 +1,10 @@
-#include <fmt/core.h>
-
 #include <filesystem>
 #include <utility>
 
-#include "cli/access_words.h"
 #include "cli/context.h"
 #include "cli/exit_codes.h"
+#include "cli/key_story.h"
 #include "cli/lease.h"
-#include "cli/units.h"
 #include "cli/why_task.h"
 #include "store/key.h"
 #include "store/layout.h"
@@ -58,18 +55,10 @@ int cmd_why(const Context& context) {
   if (is_task_name(context.arguments.key)) return why_task(context, *lease, context.arguments.key);
   auto key = key_asked_for(context, *lease);
   if (!key) return context.output.fail(key.error());
-  auto answer =
-      lease->daemon().call("GET", "/v1/why?key=" + percent_encode(key->text()), Json(), Deadline::after(kAnswerLimit));
-  if (!answer) return context.output.fail(answer.error());
-  const Json& said = *answer;
-  context.output.value(said);
-  const auto& history = said["history"].items();
-  auto state = said["state"].text_or("not here");
-  bool never = history.empty() && state == "not here";
-  context.output.line(key->text() + ": " + (never ? std::string("never seen on this machine") : state));
-  for (const auto& record : history) {
-    context.output.line(fmt::format("  {}  {}", format_time(record["time_ms"].integer_or(0)), describe_access(record)));
-  }
+  auto story = key_story(lease->daemon(), key->text());
+  if (!story) return context.output.fail(story.error());
+  context.output.value(*story);
+  tell_story(key->text(), *story, context.output);
   return kDone;
 }
 

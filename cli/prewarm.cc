@@ -16,11 +16,8 @@ constexpr size_t kShortCommit = 12;
 uint64_t number(const Json& progress, const char* name) { return static_cast<uint64_t>(progress[name].integer_or(0)); }
 
 std::string source_of(const Json& progress, const std::string& base) {
-  auto commit = progress["commit"].text_or("");
-  if (commit.empty()) return "";
-  auto distance = number(progress, "distance");
-  auto place = distance == 0 ? base : fmt::format("{} before {}", distance, base);
-  return fmt::format(" from the list of {} ({})", commit.substr(0, kShortCommit), place);
+  if (progress["commit"].text_or("").empty()) return "";
+  return " from the list of " + commit_place(progress, base);
 }
 
 std::string nothing_line(const Json& progress, const std::string& base) {
@@ -53,6 +50,12 @@ Result<Json> prewarm_progress(DaemonClient& daemon, const std::string& id) {
 
 Result<Json> end_prewarm(DaemonClient& daemon, const std::string& id) {
   return daemon.call("DELETE", "/v1/prewarm/" + id, Json(), Deadline::after(kAnswerLimit));
+}
+
+std::string commit_place(const Json& found, const std::string& base) {
+  auto distance = number(found, "distance");
+  auto place = distance == 0 ? base : fmt::format("{} before {}", distance, base);
+  return fmt::format("{} ({})", found["commit"].text_or("").substr(0, kShortCommit), place);
 }
 
 std::string prewarm_line(const Json& progress, const std::string& base) {

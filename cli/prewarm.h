@@ -28,8 +28,11 @@ Result<Json> prewarm_progress(DaemonClient& daemon, const std::string& id);
 // Starts nothing more; how far it came.
 Result<Json> end_prewarm(DaemonClient& daemon, const std::string& id);
 
-// "prewarmed 41 of 42 (12 MB) from the list of 1a2b3c4d5e6f: 1 missing". `base` is what the user called the revision;
-// "" when keys were named.
+// "1a2b3c4d5e6f (2 before HEAD)", of what the daemon found: {commit, distance}. `base` is what the user called the
+// revision.
+[[nodiscard]] std::string commit_place(const Json& found, const std::string& base);
+
+// "prewarmed 41 of 42 (12 MB) from the list of 1a2b3c4d5e6f (HEAD): 1 missing". `base` is "" when keys were named.
 [[nodiscard]] std::string prewarm_line(const Json& progress, const std::string& base);
 
 }  // namespace hitfs

@@ -6,10 +6,8 @@
 #include <filesystem>
 #include <utility>
 
-#include "cli/git.h"
-#include "cli/nx/nx_run.h"
 #include "cli/prewarm.h"
-#include "store/base/subprocess.h"
+#include "cli/repository.h"
 
 namespace hitfs {
 
@@ -18,9 +16,6 @@ namespace {
 // git may take its time while the command runs; after that nobody waits long for it.
 constexpr Milliseconds kGitLimit{30'000};
 constexpr Milliseconds kGitAfterwards{2'000};
-constexpr Milliseconds kPublishLimit{5'000};  // the daemon only writes it down
-
-const std::string kNoList = "no run list, so nobody can prewarm from this build: ";
 
 std::map<std::string, std::string> as_map(const std::vector<std::string>& environment) {
   std::map<std::string, std::string> variables;
@@ -38,11 +33,10 @@ std::filesystem::path working_folder() {
 
 }  // namespace
 
-RunBackground::RunBackground(const Context& context, DaemonClient& daemon)
-    : context_(context),
-      daemon_(daemon),
-      began_(std::time(nullptr)),
-      thread_([this](const std::stop_token& stop) { work(stop); }) {}
+RunBackground::RunBackground(const Context& context, DaemonClient& daemon, const std::vector<std::string>& environment)
+    : context_(context), daemon_(daemon), thread_([this](const std::stop_token& stop) { work(stop); }) {
+  if (context_.config.run_list != RunListMode::off) nx_runs_.emplace(working_folder(), as_map(environment));
+}
 
 RunBackground::~RunBackground() { thread_.request_stop(); }
 
@@ -54,8 +48,7 @@ void RunBackground::work(const std::stop_token& stop) {
 }
 
 GitRepository RunBackground::repository(const std::stop_token& stop) const {
-  GitRepository repository;
-  repository.environment = environment_without(secret_variables(context_.config, context_.environment));
+  auto repository = git_repository(context_);
   repository.limit = kGitLimit;
   repository.stop = stop;
   return repository;
@@ -85,26 +78,12 @@ void RunBackground::prewarm(const std::stop_token& stop) {
 }
 
 void RunBackground::look_at_work_tree(const std::stop_token& stop) {
-  auto git = repository(stop);
-  auto say = [&](std::string why) { state_.lock()->why_not = std::move(why); };
-  auto commit = git_commit(git, "HEAD");
-  if (!commit) return say(commit.error().message);
-  auto clean = context_.config.run_list == RunListMode::always ? Result<bool>(true) : git_is_clean(git);
-  if (!clean) return say(clean.error().message);
-  if (!*clean) return say("the work tree has changes (--list-dirty publishes it all the same)");
-  state_.lock()->commit = *commit;
+  auto built = built_commit(context_, repository(stop));
+  state_.lock()->built = std::move(built);
 }
 
-void RunBackground::collect_tasks(const std::vector<std::string>& environment) {
-  if (context_.config.run_list == RunListMode::off) return;
-  for (const auto& task : nx_tasks(nx_workspace(working_folder()), as_map(environment), began_)) {
-    tasks_.push_back(Json::Object{{"key", task.key}, {"task", task.task}});
-  }
-}
-
-// On a laptop a tree with changes is no news.
-void RunBackground::note_in_ci(const std::string& text) const {
-  if (context_.config.ci) context_.output.note(text);
+void RunBackground::collect_tasks() {
+  if (nx_runs_) tasks_ = tasks_json(nx_runs_->finish());
 }
 
 Json RunBackground::finish_prewarm(const State& state) {
@@ -117,29 +96,11 @@ Json RunBackground::finish_prewarm(const State& state) {
 }
 
 Json RunBackground::publish(const State& state, const std::string& session, const CommandEnd& end) {
-  if (session.empty() || end.told_to_end || context_.config.run_list == RunListMode::off) return Json();
-  if (state.commit.empty()) {
-    note_in_ci(kNoList + (state.done ? state.why_not : "git was not done in time"));
-    return Json();
-  }
-  auto git = repository({});
-  git.limit = kGitAfterwards;
-  auto now = git_commit(git, "HEAD");
-  if (!now || *now != state.commit) {
-    note_in_ci(kNoList + "the command moved HEAD");
-    return Json();
-  }
-  Json body = Json::Object{{"session", session},
-                           {"commit", state.commit},
-                           {"complete", end.exit_code == 0 && end.signal == 0},
-                           {"tasks", std::move(tasks_)}};
-  auto published = daemon_.call("POST", "/v1/lists", body, Deadline::after(kPublishLimit));
-  if (!published) {
-    context_.output.note(kNoList + published.error().message);
-    return Json();
-  }
-  (*published)["commit"] = state.commit;
-  return *std::move(published);
+  if (end.told_to_end) return Json();
+  BuildList list{session, state.built, repository({}), end.exit_code == 0 && end.signal == 0, std::move(tasks_)};
+  if (!state.done && list.built.commit.empty()) list.built.why_not = "git was not done in time";
+  list.repository.limit = kGitAfterwards;
+  return publish_list(context_, daemon_, std::move(list));
 }
 
 Json RunBackground::finish(const std::string& session, const CommandEnd& end, Milliseconds limit) {

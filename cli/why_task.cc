@@ -7,56 +7,35 @@
 #include <utility>
 #include <vector>
 
-#include "cli/access_words.h"
 #include "cli/exit_codes.h"
-#include "cli/git.h"
+#include "cli/key_story.h"
 #include "cli/nx/nx_run.h"
 #include "cli/prewarm.h"
-#include "cli/units.h"
-#include "store/base/subprocess.h"
-#include "store/key.h"
+#include "cli/repository.h"
 
 namespace hitfs {
 
 namespace {
 
-constexpr Milliseconds kAnswerLimit{10'000};
 constexpr Milliseconds kSearchLimit{40'000};
-constexpr size_t kShortCommit = 12;
 
 // The key that the task had in the last run of nx here; "" when no run.json names it.
 std::string key_here(const Context& context, const std::string& task) {
   std::error_code ignored;
-  auto workspace = nx_workspace(std::filesystem::current_path(ignored));
-  for (const auto& one : nx_tasks(workspace, context.environment, 0)) {
+  for (const auto& one : nx_tasks(std::filesystem::current_path(ignored), context.environment, 0)) {
     if (one.task == task) return one.key;
   }
   return "";
 }
 
 Result<Json> search(const Context& context, Lease& lease, const std::string& task, const std::string& key) {
-  GitRepository repository;
-  repository.environment = environment_without(secret_variables(context.config, context.environment));
-  auto history = git_first_parents(repository, "HEAD", kMostPrewarmCommits);
+  auto history = git_first_parents(git_repository(context), "HEAD", kMostPrewarmCommits);
   if (!history) return in_context("no run list can be looked for", std::move(history).error());
   Json body = Json::Object{
       {"commits", Json::Array(history->commits.begin(), history->commits.end())}, {"task", task}, {"key", key}};
   auto answer = lease.daemon().call("POST", "/v1/lists/search", body, Deadline::after(kSearchLimit));
   if (answer) (*answer)["shallow"] = history->cut;
   return answer;
-}
-
-// What the daemon knows about a key: {state, history}.
-Json story_of(Lease& lease, const std::string& key) {
-  if (key.empty()) return Json();
-  auto answer = lease.daemon().call("GET", "/v1/why?key=" + percent_encode(key), Json(), Deadline::after(kAnswerLimit));
-  return answer ? *std::move(answer) : Json();
-}
-
-std::string place_of(const Json& found) {
-  auto distance = found["distance"].integer_or(0);
-  auto place = distance == 0 ? std::string("HEAD") : fmt::format("{} before HEAD", distance);
-  return fmt::format("commit {} ({})", found["commit"].text_or("").substr(0, kShortCommit), place);
 }
 
 std::string keys_of(const Json& built) {
@@ -85,19 +64,8 @@ std::string never_text(const Json& answer) {
   return fmt::format("none of the last {} commits has a run list", searched);
 }
 
-void tell_story(const std::string& key, const Json& story, const Output& output) {
-  const auto& history = story["history"].items();
-  output.line(fmt::format("{}: {}", key,
-                          history.empty() && story["state"].text_or("") != "here"
-                              ? "never seen on this machine"
-                              : story["state"].text_or("not known")));
-  for (const auto& record : history) {
-    output.line(fmt::format("  {}  {}", format_time(record["time_ms"].integer_or(0)), describe_access(record)));
-  }
-}
-
 void tell_build(const std::string& task, const std::string& key, const Json& built, const Output& output) {
-  auto line = fmt::format("{}: {} built it ", task, place_of(built));
+  auto line = fmt::format("{}: commit {} built it ", task, commit_place(built, "HEAD"));
   if (key.empty()) return output.line(line + "as " + keys_of(built));
   if (names(built, key)) return output.line(line + "under the same hash");
   output.line(line + "under another hash, " + keys_of(built) + ": its inputs differ");
@@ -140,8 +108,11 @@ int why_task(const Context& context, Lease& lease, const std::string& task) {
   Json said = answer ? *answer : Json(Json::Object{});
   if (answer) tell(task, key, said, context.output);
   auto told = key_to_tell(said, key);
-  auto story = story_of(lease, told);
-  if (!told.empty()) tell_story(told, story, context.output);
+  Json story;
+  if (!told.empty()) {
+    if (auto answer_of_key = key_story(lease.daemon(), told)) story = *std::move(answer_of_key);
+    tell_story(told, story, context.output);
+  }
   said["verdict"] = answer ? verdict_of(*answer, key) : "unknown";
   said["task"] = task;
   said["key"] = key;

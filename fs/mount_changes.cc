@@ -88,7 +88,11 @@ Answer<NodeReply> MountFilesystem::make_checked(const Caller& caller, Number par
   }
   record.name = name;
   if (auto done = change(log, record); !done) return disk_error(done.error());
-  if (record.parent == kRootNumber) state_.lock()->without_rows.erase(record.name);
+  if (record.parent == kRootNumber) {
+    auto state = state_.lock();
+    state->without_rows.erase(record.name);
+    state->missed.erase(record.name);
+  }
   // Before anybody can remove it again: the log's lock is still held.
   hand_out(record.number, 0);
   if (record.op == NameOp::create && layout_.completion() == Completion::close) {
@@ -109,6 +113,8 @@ void MountFilesystem::create(const Caller& caller, Number parent, std::string_vi
 
 void MountFilesystem::make_directory(const Caller& caller, Number parent, std::string_view name, uint16_t mode,
                                      Reply<NodeReply> reply) {
+  // A tool's own store begins.
+  if (rows_ && parent == kRootNumber && committed_.key_of(name)) adopt_database_of(caller, [] {});
   auto record = record_for(caller, NameOp::make_directory);
   record.mode = mode & kDirectoryModes;
   make(caller, parent, name, std::move(record), std::move(reply));

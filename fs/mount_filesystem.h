@@ -76,6 +76,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   void resume_commits() override;
   std::vector<uint64_t> take_released() override;
   size_t uncommitted() const override;
+  void leave() override;
 
  private:
   using Log = Guarded<std::unique_ptr<NamesLog>>::Lock;
@@ -226,7 +227,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
                                   const Existing& target, RowsFirst& rows);
   template <typename T>
   void after_rows(const RowsFirst& rows, std::function<Answer<T>(RowsFirst&)> change, Reply<T> reply);
-  static bool shows_whole(const MountState& state, const std::string& name, const Entry& entry);
+  bool shows_whole(const MountState& state, const std::string& name, const Entry& entry) const;
   std::optional<Entry> published_entry(std::string_view name);
   bool lingers(const std::string& name, uint64_t entry_id);
   void show_for_a_while(const Entry& retired);
@@ -245,6 +246,9 @@ class MountFilesystem final : public Filesystem, private RowSource {
   bool promise_in_the_way(Number parent, std::string_view name, RowsFirst& rows);
 
   // mount_stores.cc
+  void note_miss(std::string_view name);
+  bool is_being_stored(const MountState& state, std::string_view name) const;
+  void show_what_was_kept_back();
   void find_broken_stores(bool new_mount);
   void note_store(const Caller& caller, std::string_view name, std::string_view new_name);
   void mend_broken_stores();
@@ -252,8 +256,11 @@ class MountFilesystem final : public Filesystem, private RowSource {
   Answer<Ok> drop_names(Log& log, Number parent, const std::string& name, Number number);
 
   // mount_made_names.cc
-  bool lookup_made(Number parent, std::string_view name, Reply<NodeReply>& reply);
-  void lookup_link(const Placement& place, const std::string& name, Reply<NodeReply> reply);
+  bool lookup_made(const Caller& caller, Number parent, std::string_view name, Reply<NodeReply>& reply);
+  void lookup_database(const Caller& caller, const std::string& name, const std::string& target,
+                       Reply<NodeReply> reply);
+  void lookup_workspace(const std::string& name, const std::filesystem::path& target, Reply<NodeReply> reply);
+  void adopt_database_of(const Caller& caller, std::function<void()> done);
   Answer<NodeReply> make_link(const std::string& name, const std::string& target);
   Answer<NodeReply> make_output(Number folder, std::string_view name);
   Answer<Ok> copy_blob(const Digest& blob, Number to);
@@ -283,6 +290,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   // Last, so that their threads end before the rest goes.
   std::unique_ptr<TaskQueue> tasks_;
   std::unique_ptr<RowKeeper> rows_;  // where the layout has rows
+  std::atomic<bool> said_unseen_{false};
   std::unique_ptr<Unpacker> unpacker_;
   std::unique_ptr<CommitQueue> commits_;
   std::unique_ptr<PendingLookups> lookups_;

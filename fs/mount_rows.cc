@@ -36,12 +36,16 @@ void MountFilesystem::unpack_what_is_packed() {
 // --- what may have a row ---
 
 // True when `name` shows an entry as it was stored: nothing of it is removed or written over in this mount.
-bool MountFilesystem::shows_whole(const MountState& state, const std::string& name, const Entry& entry) {
+bool MountFilesystem::shows_whole(const MountState& state, const std::string& name, const Entry& entry) const {
   const auto& names = state.names;
-  if (names.own_names(kRootNumber)->find(name)) return false;
+  if (names.own_names(kRootNumber)->find(name) || is_being_stored(state, name)) return false;
   const auto* whiteout = names.whiteout(name);
   if (whiteout != nullptr && (whiteout->tree != 0 || entry.id <= whiteout->entry_id)) return false;
   return names.is_whole(entry.id, entry.span);
+}
+
+void MountFilesystem::leave() {
+  if (rows_) rows_->leave();
 }
 
 bool MountFilesystem::publish(const std::string& hash) {
@@ -225,6 +229,7 @@ void MountFilesystem::take_rows_away(const std::string& name, uint64_t entry_id)
 void MountFilesystem::end_lingering() {
   if (!rows_) return;
   mend_broken_stores();
+  show_what_was_kept_back();
   std::vector<std::pair<std::string, uint64_t>> hidden;
   std::vector<std::pair<std::string, uint64_t>> again;
   {

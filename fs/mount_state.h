@@ -127,6 +127,7 @@ struct MountState {
   AnnouncedNames announced;
   std::set<uint64_t> lingering;                  // retired entries that are published
   std::map<std::string, StoreAside> asides;      // by the name that a tree has while it is being stored
+  std::map<std::string, MonotonicTime, std::less<>> missed;  // entry names that were looked up in vain just now: until
   std::unordered_set<std::string> without_rows;  // names below which something was removed, after their rows
   std::unordered_map<uint64_t, Key> uses;        // entries answered since the last report
 };

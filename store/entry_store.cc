@@ -219,6 +219,13 @@ Result<VerifyReport> DiskEntryStore::check_after_reboot(std::function<bool(uint6
 
 }  // namespace
 
+Result<Digest> EntryIntake::add_blob(std::span<const std::byte> bytes) {
+  auto sink = begin_blob(bytes.size());
+  if (!sink) return std::move(sink).error();
+  if (auto written = (*sink)->write(bytes); !written) return std::move(written).error();
+  return end_blob();
+}
+
 Result<std::unique_ptr<EntryStore>> EntryStore::open(const StorePaths& paths, const Options& options) {
   auto type_of = options.filesystem_type ? options.filesystem_type : filesystem_type_of;
   if (auto local = refuse_network_filesystem(paths.root, type_of); !local) return std::move(local).error();

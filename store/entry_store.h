@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,7 @@ struct CommitOptions {
   bool replace = true;           // another entry of the key is retired; else the commit says `same` or `different`
   std::string origin = "local";  // or the name of the remote it was pulled from
   std::filesystem::path terminal_output = {};  // of a draft whose header names one: the file with its bytes
-  std::vector<std::string> push_to = {};  // remotes that get a row in the push queue, in the same transaction
+  std::vector<std::string> push_to = {};       // remotes that get a row in the push queue, in the same transaction
 };
 
 enum class CommitResult {
@@ -59,6 +60,8 @@ class EntryIntake {
   // end_blob(), which gives the digest of what was written.
   virtual Result<ByteSink*> begin_blob(std::optional<uint64_t> size) = 0;
   virtual Result<Digest> end_blob() = 0;
+  // All of a blob at once.
+  Result<Digest> add_blob(std::span<const std::byte> bytes);
   // Takes a finished file in, hashing it: small contents are copied, a larger file gets a second name when it is ours
   // alone (same owner and file system, one link), else it is copied while it is hashed. `file` stays where it is, so
   // that a commit that fails loses nothing: the caller removes it, and never writes to it again.

@@ -121,17 +121,39 @@ Result<uint64_t> StorePushQueue::unpark() {
   return unparked;
 }
 
-Result<std::vector<ParkedPush>> StorePushQueue::parked(size_t limit) {
-  static const std::string kSql = select_jobs("WHERE p.parked = 1 ORDER BY p.since_ms LIMIT ?1");
-  std::vector<ParkedPush> found;
+Status StorePushQueue::read_rows(const std::string& sql, size_t limit,
+                                 const std::function<void(const sqlite::Query&)>& take) {
   auto read = change([&](Index& index) -> Result<bool> {
-    auto query = index.database().query(kSql, {number(limit)});
+    auto query = index.database().query(sql, {number(limit)});
     while (true) {
       auto row = query.next();
       if (!row) return row;
       if (!*row) return false;
-      found.push_back({job_row(query), query.text(8), query.integer(9)});
+      take(query);
     }
+  });
+  if (!read) return std::move(read).error();
+  return Ok{};
+}
+
+Result<std::vector<ParkedPush>> StorePushQueue::parked(size_t limit) {
+  static const std::string kSql = select_jobs("WHERE p.parked = 1 ORDER BY p.since_ms LIMIT ?1");
+  std::vector<ParkedPush> found;
+  auto read = read_rows(kSql, limit, [&](const sqlite::Query& query) {
+    found.push_back({job_row(query), query.text(8), query.integer(9)});
+  });
+  if (!read) return std::move(read).error();
+  return found;
+}
+
+Result<bool> StorePushQueue::has(uint64_t entry_id) {
+  bool found = false;
+  auto read = change([&](Index& index) -> Result<bool> {
+    auto query = index.database().query("SELECT 1 FROM pushes WHERE entry_id = ?1 LIMIT 1", {number(entry_id)});
+    auto row = query.next();
+    if (!row) return row;
+    found = *row;
+    return false;
   });
   if (!read) return std::move(read).error();
   return found;
@@ -140,15 +162,7 @@ Result<std::vector<ParkedPush>> StorePushQueue::parked(size_t limit) {
 Result<std::vector<PushJob>> StorePushQueue::pending(size_t limit) {
   static const std::string kSql = select_jobs("WHERE p.parked = 0 ORDER BY p.bytes LIMIT ?1");
   std::vector<PushJob> found;
-  auto read = change([&](Index& index) -> Result<bool> {
-    auto query = index.database().query(kSql, {number(limit)});
-    while (true) {
-      auto row = query.next();
-      if (!row) return row;
-      if (!*row) return false;
-      found.push_back(job_row(query));
-    }
-  });
+  auto read = read_rows(kSql, limit, [&](const sqlite::Query& query) { found.push_back(job_row(query)); });
   if (!read) return std::move(read).error();
   return found;
 }

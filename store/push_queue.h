@@ -49,6 +49,8 @@ class PushQueue {
   virtual Status park(const PushJob& job, const std::string& why) = 0;
   virtual Result<std::vector<ParkedPush>> parked(size_t limit) = 0;
   virtual Result<uint64_t> unpark() = 0;
+  // Whether a push of the entry waits, runs or is parked.
+  virtual Result<bool> has(uint64_t entry_id) = 0;
   // What still waits or runs, smallest first.
   virtual Result<std::vector<PushJob>> pending(size_t limit) = 0;
   // When the next waiting job of `remote` may be taken (unix ms); none when it has none.

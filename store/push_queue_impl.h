@@ -4,6 +4,7 @@
 #include <set>
 
 #include "store/base/guarded.h"
+#include "store/index/sqlite.h"
 #include "store/push_queue.h"
 #include "store/store_parts.h"
 
@@ -21,12 +22,14 @@ class StorePushQueue final : public PushQueue {
   Status park(const PushJob& job, const std::string& why) override;
   Result<std::vector<ParkedPush>> parked(size_t limit) override;
   Result<uint64_t> unpark() override;
+  Result<bool> has(uint64_t entry_id) override;
   Result<std::vector<PushJob>> pending(size_t limit) override;
   Result<std::optional<int64_t>> next_due_ms(const std::string& remote) override;
   PushQueueStats stats() override;
 
  private:
   Result<bool> change(std::function<Result<bool>(Index&)> apply);
+  Status read_rows(const std::string& sql, size_t limit, const std::function<void(const sqlite::Query&)>& take);
 
   StoreParts& parts_;
   Guarded<std::set<int64_t>> running_;  // rows taken by this process

@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "store/base/io.h"
 #include "store/base/log.h"
 #include "store/codecs/codec.h"
 #include "store/codecs/intake_sink.h"
@@ -82,13 +83,6 @@ Status check_artifact(const Codec& codec, const Scratch::File& file) {
   return Ok{};
 }
 
-Result<Digest> keep_text(EntryIntake& intake, std::string_view text) {
-  auto sink = intake.begin_blob(text.size());
-  if (!sink) return std::move(sink).error();
-  if (auto written = (*sink)->write(std::as_bytes(std::span(text))); !written) return std::move(written).error();
-  return intake.end_blob();
-}
-
 }  // namespace
 
 Result<Admission> commit_unpacked(EntryStore& store, EntryIntake& holder, const Codec& codec, ByteSource& source,
@@ -101,7 +95,7 @@ Result<Admission> commit_unpacked(EntryStore& store, EntryIntake& holder, const 
   ManifestHeader header;
   header.key = key;
   header.kind = sink.kind();
-  auto output = keep_text(*intake, facts->terminal_output);
+  auto output = intake->add_blob(io::as_bytes(facts->terminal_output));
   if (!output) return std::move(output).error();
   header.terminal_output = *output;
   auto committed = intake->commit(sink.tree(), std::move(header), options);

@@ -111,12 +111,15 @@ void Pusher::push(ConfiguredRemote& remote, const PushJob& job, const std::stop_
 void Pusher::push_list(ConfiguredRemote& remote, const PushJob& job, const Entry& part, const std::stop_token& stop) {
   auto pushed = parts_.lists->push(remote, part, Deadline::after(kLongestListPush), stop);
   if (pushed) return done(job);
-  auto pause = std::max(pause_after(job.attempts, options_.first_pause), remote.remote->pause(Traffic::writes));
-  auto& message = pushed.error().message;
-  kLog.warn("push key={} remote={} retry_in_ms={} error=\"{}\"", job.key.text(), remote.options.name, pause.count(),
-            message);
-  auto again = parts_.store.push_queue().retry(job, system_clock().unix_ms() + pause.count(), message);
+  auto again = try_again(remote, job, pushed.error().message);
   if (!again) kLog.error("push queue error=\"{}\"", again.error().message);
+}
+
+Status Pusher::try_again(ConfiguredRemote& remote, const PushJob& job, const std::string& why) {
+  auto pause = std::max(pause_after(job.attempts, options_.first_pause), remote.remote->pause(Traffic::writes));
+  kLog.warn("push key={} remote={} retry_in_ms={} error=\"{}\"", job.key.text(), remote.options.name, pause.count(),
+            why);
+  return parts_.store.push_queue().retry(job, system_clock().unix_ms() + pause.count(), why);
 }
 
 void Pusher::done(const PushJob& job) {
@@ -125,18 +128,14 @@ void Pusher::done(const PushJob& job) {
 }
 
 void Pusher::settle(ConfiguredRemote& remote, const PushJob& job, const Error& error) {
-  auto& queue = parts_.store.push_queue();
   auto& log = parts_.store.access_log();
   Status settled = Ok{};
   if (may_pass(error.code)) {
-    auto pause = std::max(pause_after(job.attempts, options_.first_pause), remote.remote->pause(Traffic::writes));
-    settled = queue.retry(job, system_clock().unix_ms() + pause.count(), error.message);
+    settled = try_again(remote, job, error.message);
     parts_.sessions.push_failed(job.key);
     log.record(job.key, AccessKind::push_failed, remote.options.name + ": " + error.message);
-    kLog.warn("push key={} remote={} retry_in_ms={} error=\"{}\"", job.key.text(), remote.options.name, pause.count(),
-              error.message);
   } else {
-    settled = queue.park(job, error.message);
+    settled = parts_.store.push_queue().park(job, error.message);
     parts_.sessions.refused();
     log.record(job.key, AccessKind::push_parked, remote.options.name + ": " + error.message);
     log_parked(remote, job, error);

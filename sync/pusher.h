@@ -51,6 +51,8 @@ class Pusher {
   void push(ConfiguredRemote& remote, const PushJob& job, const std::stop_token& stop);
   void push_list(ConfiguredRemote& remote, const PushJob& job, const Entry& part, const std::stop_token& stop);
   void done(const PushJob& job);
+  // Puts a job back into the queue, until the remote may take it.
+  Status try_again(ConfiguredRemote& remote, const PushJob& job, const std::string& why);
   void settle(ConfiguredRemote& remote, const PushJob& job, const Error& error);
   static void log_parked(ConfiguredRemote& remote, const PushJob& job, const Error& error);
   void alarm(const PushJob& job, const std::string& why);

@@ -1,12 +1,12 @@
 #include "sync/run_list.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 
 #include "store/archive/gzip.h"
 #include "store/base/io.h"
 #include "store/base/json.h"
+#include "store/text_stream.h"
 #include "sync/memory_transfer.h"
 
 namespace hitfs {
@@ -14,15 +14,6 @@ namespace hitfs {
 namespace {
 
 constexpr int64_t kVersion = 1;
-
-class TextSink final : public ByteSink {
- public:
-  Status write(std::span<const std::byte> bytes) override {
-    text += io::as_text(bytes);
-    return Ok{};
-  }
-  std::string text;
-};
 
 Result<std::string> compress(const std::string& text) {
   TextSink packed;
@@ -37,15 +28,7 @@ Result<std::string> expand(std::string_view bytes) {
                     ArchiveReaders::hitfs_only);
   MemorySource source(bytes);
   GzipReader gzip(source, guard);
-  std::string text;
-  std::array<std::byte, 16384> piece;
-  while (true) {
-    auto got = gzip.read(piece);
-    if (!got) return std::move(got).error();
-    if (*got == 0) return text;
-    text += io::as_text(std::span(piece).first(*got));
-    if (text.size() > RunList::kMostUnpacked) return Error{Code::corrupt, "the list is too large"};
-  }
+  return read_text(gzip, RunList::kMostUnpacked);
 }
 
 Json to_json(const RunList::Item& item) {

@@ -6,6 +6,7 @@
 #include "store/access_log.h"
 #include "store/base/io.h"
 #include "store/base/log.h"
+#include "store/text_stream.h"
 #include "sync/memory_transfer.h"
 #include "sync/outgoing.h"
 
@@ -77,22 +78,12 @@ Result<std::string> RunLists::read_local(const Entry& part) {
   OutgoingEntry outgoing(store_.reader(), scratch_, part);
   auto source = outgoing.artifact();
   if (!source) return std::move(source).error();
-  std::string bytes;
-  std::vector<std::byte> piece(64 << 10);
-  while (true) {
-    auto got = (*source)->read(piece);
-    if (!got) return std::move(got).error();
-    if (*got == 0) return bytes;
-    bytes += io::as_text(std::span(piece).first(*got));
-  }
+  return read_text(**source, RunList::kMostBytes);
 }
 
 Result<Committed> RunLists::commit(const std::string& bytes, const Key& key) {
   auto intake = store_.begin();
-  auto sink = intake->begin_blob(bytes.size());
-  if (!sink) return std::move(sink).error();
-  if (auto written = (*sink)->write(io::as_bytes(bytes)); !written) return std::move(written).error();
-  auto digest = intake->end_blob();
+  auto digest = intake->add_blob(io::as_bytes(bytes));
   if (!digest) return std::move(digest).error();
   ManifestBuilder tree;
   tree.root_file(0644, 0, digest->size, *digest);

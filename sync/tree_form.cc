@@ -1,6 +1,5 @@
 #include "sync/tree_form.h"
 
-#include <algorithm>
 #include <filesystem>
 
 #include "store/codecs/codec.h"
@@ -12,21 +11,6 @@
 namespace hitfs {
 
 namespace {
-
-constexpr size_t kMostJobs = 100'000;
-
-Result<bool> is_to_be_pushed(EntryStore& store, uint64_t entry_id) {
-  if (store.push_queue().stats().parked > 0) {
-    auto parked = store.push_queue().parked(kMostJobs);
-    if (!parked) return std::move(parked).error();
-    for (const auto& one : *parked) {
-      if (one.job.entry_id == entry_id) return true;
-    }
-  }
-  auto pending = store.push_queue().pending(kMostJobs);
-  if (!pending) return std::move(pending).error();
-  return std::any_of(pending->begin(), pending->end(), [&](const PushJob& job) { return job.entry_id == entry_id; });
-}
 
 // What is unpacked only because it might be asked for must not push out what was.
 Status has_room(EntryStore& store, uint64_t artifact_bytes) {
@@ -55,7 +39,7 @@ Result<Admission> unpack_entry(EntryStore& store, const Key& key, const GuardLim
   if (entry->kind != EntryKind::artifact || !entry->artifact) {
     return Admission{Admission::Verdict::same, entry->id};
   }
-  auto waits = is_to_be_pushed(store, entry->id);
+  auto waits = store.push_queue().has(entry->id);
   if (!waits) return std::move(waits).error();
   if (*waits) return Error{Code::unavailable, key.text() + " is to be pushed first"};
   if (auto room = has_room(store, entry->artifact->size); !room) return std::move(room).error();

@@ -8,6 +8,7 @@
 #include "cli/config.h"
 #include "cli/settings.h"
 #include "store/base/url.h"
+#include "sync/options_json.h"
 
 namespace hitfs {
 
@@ -61,16 +62,6 @@ class Planner {
   InitPlan plan_;
 };
 
-constexpr const char* word_of(RemoteMode mode) {
-  switch (mode) {
-    case RemoteMode::off: return "off";
-    case RemoteMode::read: return "read";
-    case RemoteMode::write: return "write";
-    case RemoteMode::readwrite: return "readwrite";
-  }
-  return "off";
-}
-
 // A server's URL that can be shown and copied: no credentials, no query, nothing that TOML would have to escape.
 bool is_plain_server(const std::string& url) {
   auto parsed = Url::parse(url);
@@ -98,7 +89,7 @@ void Planner::mode_line(const char* key, const NxCachePackage& package, const ch
   std::string said = "is not set, which means read-write";
   if (mode) said = mode->word.empty() ? "was not understood: read is the careful reading" : "is " + mode->word;
   file(fmt::format("# nx.json: {}.{} {}. For {}.", package.key, setting, said, where));
-  file(fmt::format("{} = \"{}\"", key, word_of(mode ? mode->mode : RemoteMode::readwrite)));
+  file(fmt::format("{} = \"{}\"", key, to_string(mode ? mode->mode : RemoteMode::readwrite)));
 }
 
 void Planner::modes() {
@@ -211,7 +202,7 @@ void Planner::runners() {
 
 void Planner::remarks() {
   for (const auto& remark : facts_.json.remarks) note("nx.json: " + remark + ": not copied.");
-  if (facts_.json.extends) note("nx.json extends a preset, which was not read.");
+  if (facts_.json.extends) note("nx.json extends a preset, which was not found: what it says of caches is not known.");
 }
 
 InitPlan Planner::plan() {

@@ -127,17 +127,27 @@ NxJson Reader::read(const Json& json) {
       result_.cloud || !json["nxCloudAccessToken"].text_or("").empty() || !json["nxCloudId"].text_or("").empty();
   result_.never_cloud = json["neverConnectToCloud"].bool_or(false);
   result_.legacy_cache = json["useLegacyCache"].bool_or(false);
-  result_.extends = !json["extends"].is_null();
   return std::move(result_);
 }
 
 }  // namespace
 
-Result<NxJson> parse_nx_json(std::string_view text) {
+Result<NxJson> parse_nx_json(std::string_view text, std::string_view preset) {
   auto parsed = Json::parse(plain_json(text));
   if (!parsed) return std::move(parsed).error();
   if (!parsed->is_object()) return Error{Code::invalid_argument, "there is no object in it"};
-  return Reader().read(*parsed);
+  Json::Object all = parsed->members();
+  auto below = Json::parse(plain_json(preset));
+  bool known = below && below->is_object();
+  if (known) all.insert(below->members().begin(), below->members().end());
+  auto json = Reader().read(all);
+  json.extends = !known && all.contains("extends");
+  return json;
+}
+
+std::string preset_name(std::string_view text) {
+  auto parsed = Json::parse(plain_json(text));
+  return parsed ? std::as_const(*parsed)["extends"].text_or("") : "";
 }
 
 }  // namespace hitfs

@@ -35,11 +35,16 @@ struct NxJson {
   bool legacy_cache = false;             // useLegacyCache: the cache on files of nx 20
   bool cloud = false;                    // connected to Nx Cloud
   bool never_cloud = false;              // neverConnectToCloud
-  bool extends = false;                  // there is a preset below it, which is not read
+  bool extends = false;                  // there is a preset below it, which could not be read
   std::vector<std::string> remarks;      // what was not understood, one line each, without the value
 };
 
-// `invalid_argument` with the line for what is no JSON at all, or no object; never quotes the text.
-Result<NxJson> parse_nx_json(std::string_view text);
+// `invalid_argument` with the line for what is no JSON at all, or no object; never quotes the text. `preset` is the
+// text of the file that it extends: as in nx (20.8 to 24.0) its members stand where nx.json has none, as a whole, and
+// what it extends itself is not looked at.
+Result<NxJson> parse_nx_json(std::string_view text, std::string_view preset = {});
+
+// What `extends` says; "" for none.
+[[nodiscard]] std::string preset_name(std::string_view text);
 
 }  // namespace hitfs

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "cli/nx/nx_workspace.h"
 #include "store/base/io.h"
 #include "store/base/json.h"
 #include "store/key.h"
@@ -16,7 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMostBytes = 64 << 20;
-constexpr size_t kMostTasks = 50'000;
 constexpr size_t kMostFolders = 1'000;
 
 std::string value_of(const std::map<std::string, std::string>& environment, const char* name) {
@@ -24,34 +24,39 @@ std::string value_of(const std::map<std::string, std::string>& environment, cons
   return found == environment.end() ? "" : found->second;
 }
 
-// nx.json is written by people and may hold comments, which this reader refuses: then nx's own places are left.
-std::string configured_folder(const fs::path& workspace) {
-  auto text = io::read_file(workspace / "nx.json", 1 << 20);
-  if (!text) return "";
-  auto json = Json::parse(*text);
-  return json ? std::as_const(*json)["cacheDirectory"].text_or("") : "";
-}
-
-// From nx 23.2 on checkouts of one repository may share ~/.nx/<16 hex digits>/cache.
-void add_shared_folders(const std::string& home, std::vector<fs::path>& folders) {
+std::vector<fs::path> shared_folders(const fs::path& shared) {
+  std::vector<fs::path> folders;
   std::error_code failed;
-  if (home.empty()) return;
-  for (fs::directory_iterator one(fs::path(home) / ".nx", failed), end; !failed && one != end; one.increment(failed)) {
-    if (folders.size() >= kMostFolders) return;
+  if (shared.empty()) return folders;
+  for (fs::directory_iterator one(shared, failed), end; !failed && one != end; one.increment(failed)) {
+    if (folders.size() >= kMostFolders) break;
     folders.push_back(one->path() / "cache");
   }
-}
-
-std::vector<fs::path> cache_folders(const fs::path& workspace, const std::map<std::string, std::string>& environment) {
-  auto named = value_of(environment, "NX_CACHE_DIRECTORY");
-  if (named.empty()) named = configured_folder(workspace);
-  if (!named.empty()) return {workspace / named};
-  std::vector<fs::path> folders{workspace / ".nx/cache", workspace / "node_modules/.cache/nx"};
-  add_shared_folders(value_of(environment, "HOME"), folders);
   return folders;
 }
 
-std::optional<fs::path> newest_run(const std::vector<fs::path>& folders, std::time_t since) {
+}  // namespace
+
+NxCachePlaces nx_cache_places(const fs::path& folder, const std::map<std::string, std::string>& environment) {
+  auto workspace = find_nx_workspace(folder).value_or(NxWorkspace{folder});
+  if (auto named = value_of(environment, "NX_CACHE_DIRECTORY"); !named.empty()) return {{workspace.root / named}, {}};
+  NxCachePlaces places;
+  auto json = read_nx_json(workspace);
+  if (json && !json->cache_directory.empty()) places.folders.push_back(workspace.root / json->cache_directory);
+  // Also then: nx before 23 takes no cacheDirectory from a preset.
+  for (const char* usual : {".nx/cache", "node_modules/.cache/nx"}) places.folders.push_back(workspace.root / usual);
+  // From nx 23.2 on checkouts of one repository may share ~/.nx/<16 hex digits>/cache.
+  if (auto home = value_of(environment, "HOME"); !home.empty()) places.shared = fs::path(home) / ".nx";
+  return places;
+}
+
+std::vector<fs::path> nx_cache_folders(const NxCachePlaces& places) {
+  auto folders = places.folders;
+  for (auto& one : shared_folders(places.shared)) folders.push_back(std::move(one));
+  return folders;
+}
+
+std::optional<fs::path> newest_nx_run(const std::vector<fs::path>& folders, std::time_t since) {
   std::optional<fs::path> newest;
   struct timespec latest {
     since, 0
@@ -68,13 +73,8 @@ std::optional<fs::path> newest_run(const std::vector<fs::path>& folders, std::ti
   return newest;
 }
 
-}  // namespace
-
-std::vector<NxTask> nx_tasks(const fs::path& workspace, const std::map<std::string, std::string>& environment,
-                             std::time_t since) {
-  auto file = newest_run(cache_folders(workspace, environment), since);
-  if (!file) return {};
-  auto text = io::read_file(*file, kMostBytes);
+std::vector<NxTask> read_nx_run(const fs::path& file) {
+  auto text = io::read_file(file, kMostBytes);
   if (!text) return {};
   auto json = Json::parse(*text);
   if (!json) return {};
@@ -83,19 +83,16 @@ std::vector<NxTask> nx_tasks(const fs::path& workspace, const std::map<std::stri
     auto task = one["taskId"].text_or("");
     auto key = Key::make("", "nx", one["hash"].text_or(""));
     bool failed = one["status"].integer_or(0) != 0;
-    if (task.empty() || !key || failed || tasks.size() >= kMostTasks) continue;
+    if (task.empty() || !key || failed || tasks.size() >= kMostNxTasks) continue;
     tasks.push_back({task, key->text()});
   }
   return tasks;
 }
 
-fs::path nx_workspace(const fs::path& folder) {
-  std::error_code ignored;
-  for (auto place = folder; !place.empty(); place = place.parent_path()) {
-    if (fs::exists(place / "nx.json", ignored)) return place;
-    if (place == place.parent_path()) break;
-  }
-  return folder;
+std::vector<NxTask> nx_tasks(const fs::path& folder, const std::map<std::string, std::string>& environment,
+                             std::time_t since) {
+  auto file = newest_nx_run(nx_cache_folders(nx_cache_places(folder, environment)), since);
+  return file ? read_nx_run(*file) : std::vector<NxTask>();
 }
 
 }  // namespace hitfs

@@ -18,7 +18,8 @@ struct NxWorkspace {
 // The nearest folder with an nx.json, from `folder` upward; nullopt when there is none.
 std::optional<NxWorkspace> find_nx_workspace(const std::filesystem::path& folder);
 
-// `invalid_argument` names the file and the line, or says that it is too large (4 MiB).
+// With the preset that it extends. `invalid_argument` names the file and the line, or says that it is too large (4
+// MiB).
 Result<NxJson> read_nx_json(const NxWorkspace& workspace);
 
 // The cache packages ("@nx/s3-cache", "@nx/powerpack-s3-cache", ...) that node would find from `folder`: the names in

@@ -25,6 +25,12 @@ constexpr Milliseconds kFirstLease{10000};
 
 Error ending_error() { return Error{Code::unavailable, kEnding}; }
 
+Json mounted_at(const std::filesystem::path& place) {
+  Json said;
+  said["mount_point"] = percent_encode(place.native());
+  return said;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Supervisor>> Supervisor::create(EventLoop& loop, SupervisorOptions options,
@@ -114,6 +120,7 @@ void Supervisor::on_request(ConnectionId connection, const Json& request) {
   if (operation == "unmount") return unmount(connection, request);
   if (operation == "session") {
     session_ = request["session"].text_or("");
+    build_ = request["build"];
     return answer(connection, {});
   }
   if (operation == "stop") return stop(connection, request);
@@ -157,9 +164,9 @@ void Supervisor::mount(ConnectionId connection, const Json& message) {
   auto holder = message["for_good"].bool_or(false) ? MountTable::kForGood : connection;
   when_ready({connection, false, [this, connection, holder, request = *request](const Status& ready) {
                 if (!ready) return refuse(connection, ready.error());
-                mounts_->mount(request, holder, [this, connection](const Status& mounted) {
-                  if (!mounted) refuse(connection, mounted.error());
-                  if (mounted) answer(connection, {});
+                mounts_->mount(request, holder, [this, connection](const Result<std::filesystem::path>& place) {
+                  if (!place) refuse(connection, place.error());
+                  if (place) answer(connection, mounted_at(*place));
                   look_for_idleness();
                 });
               }});
@@ -218,6 +225,7 @@ Json Supervisor::describe() const {
   message["leases"] = leases_.size();
   message["started"] = started_;
   message["session"] = session_;
+  message["build"] = build_;
   message["ending"] = phase_ != Phase::running;
   if (endpoint_) message["endpoint"] = endpoint_->url();
   if (options_.serve) message["serve"] = options_.serve->address;

@@ -131,6 +131,7 @@ class Supervisor {
   std::set<ConnectionId> leases_;
   bool started_ = false;  // `hitfs start`
   std::string session_;   // the build session that `start` began, for `stop`
+  Json build_;            // what `start` knew of it; nobody reads it here
   std::vector<Pending> pending_;
   Phase phase_ = Phase::running;
   std::optional<End> ending_;

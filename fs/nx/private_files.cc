@@ -14,17 +14,18 @@ namespace {
 
 constexpr std::string_view kWhat = "nx database";
 
+}  // namespace
+
 std::vector<std::filesystem::path> databases_in(const std::filesystem::path& folder, std::string_view prefix) {
   std::vector<std::filesystem::path> found;
   std::error_code failure;
   for (std::filesystem::directory_iterator it(folder, failure), end; !failure && it != end; it.increment(failure)) {
     auto name = it->path().filename().string();
-    if (name.starts_with(prefix) && name.ends_with(".db")) found.push_back(it->path());
+    bool is_file = it->symlink_status(failure).type() == std::filesystem::file_type::regular;
+    if (is_file && name.starts_with(prefix) && name.ends_with(".db")) found.push_back(it->path());
   }
   return found;
 }
-
-}  // namespace
 
 std::optional<FileIdentity> identity_of(const std::filesystem::path& path) {
   struct stat info {};
@@ -41,7 +42,7 @@ std::vector<std::filesystem::path> PrivateFiles::workspace_databases() const {
   std::error_code failure;
   auto workspaces = folder_ / "workspaces";
   for (std::filesystem::directory_iterator it(workspaces, failure), end; !failure && it != end; it.increment(failure)) {
-    for (auto& database : databases_in(it->path(), "")) found.push_back(std::move(database));
+    for (auto& database : databases_in(it->path())) found.push_back(std::move(database));
   }
   return found;
 }

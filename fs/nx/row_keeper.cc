@@ -14,17 +14,12 @@ namespace {
 constexpr log::Logger kLog{log::Folder::fs};
 constexpr Milliseconds kRetryLater{1000};  // somebody keeps it busy
 
-// Removes the rows of one database that have nothing behind them. One that cannot be read goes as a whole: what its
-// rows say is not known, and nx makes a new one.
+// Removes the rows of one database that have nothing behind them.
 Status remove_bare_rows(const std::filesystem::path& path, const std::set<std::string>& names) {
   if (PrivateFiles::has_turso_side_file(path)) return Ok{};
   auto database = NxDatabase::open(path, sqlite::Access::read_write);
   if (!database && database.error().code == Code::not_found) return Ok{};
   auto rows = database ? database->hashes() : Result<std::set<std::string>>(database.error());
-  if (!rows && rows.error().code == Code::corrupt) {
-    kLog.warn("nx_database={} removed error=\"{}\"", path.string(), rows.error().message);
-    return PrivateFiles::remove(path);
-  }
   if (!rows) return in_context(path.string(), std::move(rows).error());
   std::vector<std::string> bare;
   std::set_difference(rows->begin(), rows->end(), names.begin(), names.end(), std::back_inserter(bare));
@@ -49,7 +44,8 @@ Status remove_row(const std::vector<std::filesystem::path>& databases, const std
 
 }  // namespace
 
-RowKeeper::RowKeeper(std::filesystem::path folder, RowSource& source) : files_(std::move(folder)), source_(source) {}
+RowKeeper::RowKeeper(std::filesystem::path folder, RowSource& source)
+    : files_(std::move(folder)), outside_(files_.outside_list()), source_(source) {}
 
 void RowKeeper::stop() {
   work_.lock()->closed = true;  // from here on nothing is added
@@ -65,8 +61,16 @@ Status RowKeeper::begin() {
   auto names = source_.names();
   if (!names) return std::move(names).error();
   for (const auto& path : files_.all_databases()) {
-    if (auto removed = remove_bare_rows(path, *names); !removed) return removed;
+    auto removed = remove_bare_rows(path, *names);
+    // What its rows say is not known, and nx makes a new one.
+    if (!removed && removed.error().code == Code::corrupt) {
+      kLog.warn("removed: {}", removed.error().message);
+      removed = PrivateFiles::remove(path);
+    }
+    if (!removed) return removed;
   }
+  if (auto loaded = outside_.load(); !loaded) kLog.warn("nx_databases outside: {}", loaded.error().message);
+  remove_bare_rows_outside(*names);
   project_all();
   threads_.emplace_back([this](const std::stop_token& stop) { run(stop); });
   threads_.emplace_back(
@@ -150,6 +154,23 @@ void RowKeeper::prepare(const std::string& nx_version, Done done) {
     done(made);
   };
   add(std::move(task), done);
+}
+
+void RowKeeper::adopt(const std::filesystem::path& folder, Done done) {
+  if (outside_.knows(folder)) return done(Ok{});
+  auto task = [this, folder, done] {
+    kLog.info("nx_database outside of the mount: {} (hitfs run leads nx to one inside)", folder.string());
+    auto added = outside_.add(folder);
+    auto names = source_.names();
+    if (names) remove_bare_rows_outside(*names);
+    done(names ? added : Status(names.error()));
+  };
+  add(std::move(task), done);
+}
+
+void RowKeeper::leave() {
+  stop();
+  remove_bare_rows_outside({});
 }
 
 // --- the thread ---
@@ -309,8 +330,10 @@ bool RowKeeper::fill(const std::filesystem::path& path) {
 }
 
 Status RowKeeper::remove_now(const std::string& hash) {
+  auto databases = files_.all_databases();
+  for (auto& outside : outside_.databases()) databases.push_back(std::move(outside));
   auto all = [](const NxDatabase&) { return true; };
-  if (auto removed = remove_row(files_.all_databases(), hash, all); !removed) return removed;
+  if (auto removed = remove_row(databases, hash, all); !removed) return removed;
   promised_.erase(hash);
   return Ok{};
 }
@@ -320,6 +343,13 @@ Status RowKeeper::withdraw_now(const std::string& hash) {
   if (auto removed = remove_row(files_.shared_databases(), hash, announcing); !removed) return removed;
   promised_.erase(hash);
   return Ok{};
+}
+
+// Not ours: one that cannot be read or written stays as it is, and keeps nobody from starting.
+void RowKeeper::remove_bare_rows_outside(const std::set<std::string>& names) {
+  for (const auto& path : outside_.databases()) {
+    if (auto removed = remove_bare_rows(path, names); !removed) kLog.warn("{}", removed.error().message);
+  }
 }
 
 Result<std::optional<int64_t>> RowKeeper::exit_code(const std::string& hash) const {

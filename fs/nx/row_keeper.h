@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "fs/nx/outside_databases.h"
 #include "fs/nx/private_files.h"
 #include "fs/nx/row_database.h"
 #include "store/base/backoff.h"
@@ -70,6 +71,12 @@ class RowKeeper {
   // Makes the database of this nx version and fills it.
   void prepare(const std::string& nx_version, Done done);
 
+  // Looks after nx's own databases in a folder outside of the mount, too. `done` runs when their rows without files are
+  // gone; at once for a folder that is known.
+  void adopt(const std::filesystem::path& folder, Done done);
+  // The mount is gone: nothing is behind any row outside of it. Waits, kBusy for each database at most.
+  void leave();
+
   // The code of the newest row of `hash` in the shared databases; nothing when there is none. On the caller's thread,
   // which may wait.
   Result<std::optional<int64_t>> exit_code(const std::string& hash) const;
@@ -94,11 +101,13 @@ class RowKeeper {
   void try_again(Milliseconds after);
   Status remove_now(const std::string& hash);
   Status withdraw_now(const std::string& hash);
+  void remove_bare_rows_outside(const std::set<std::string>& names);
   Status put_announced(NxDatabase& database, const std::vector<std::string>& hashes);
   // Does `change` to every shared database that is filled; one that misses it is filled anew later.
   void change_all(const std::function<Status(NxDatabase&)>& change);
 
   PrivateFiles files_;
+  OutsideDatabases outside_;
   RowSource& source_;
   Guarded<Work> work_;
   std::map<std::filesystem::path, FileIdentity> filled_;  // of the keeper's thread

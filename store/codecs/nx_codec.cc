@@ -6,6 +6,7 @@
 #include "store/archive/utf8.h"
 #include "store/base/io.h"
 #include "store/codecs/tree_tar.h"
+#include "store/text_stream.h"
 
 namespace hitfs {
 
@@ -16,15 +17,6 @@ constexpr std::string_view kCode = "code";
 constexpr size_t kCodeBytes = 4;
 
 Error refused(std::string_view why) { return {Code::corrupt, "nx artifact: " + std::string(why)}; }
-
-class TextSink : public ByteSink {
- public:
-  Status write(std::span<const std::byte> bytes) override {
-    text += io::as_text(bytes);
-    return Ok{};
-  }
-  std::string text;
-};
 
 // The first name of a path, seen as an nx client sees it ("./code" and "code/" are "code" to some of them).
 std::string_view first_name(std::string_view path) {

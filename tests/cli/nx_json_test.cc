@@ -144,6 +144,23 @@ TEST(NxWorkspaceTest, IsFoundFromBelowAndReadWithItsLimits) {
   EXPECT_NE(read_nx_json(*workspace).error().message.find("nx.json: not valid JSON, line 3"), std::string::npos);
 }
 
+// Whose members stand where, as nx 20.8 to 24.0 do it: one level, member by member.
+TEST(NxJsonTest, WhatAPresetSaysStandsWhereNxJsonSaysNothing) {
+  constexpr const char* kOwn = R"({"extends": "./base.json", "s3": {"bucket": "own"}, /* no */ "nxCloudId": ""})";
+  constexpr const char* kBase = R"({"extends": "./other.json", "s3": {"bucket": "b", "localMode": "read"},
+    "nxCloudId": "id", "cacheDirectory": "tmp/nx", })";
+  auto json = parse_nx_json(kOwn, kBase);
+  ASSERT_TRUE(json);
+  EXPECT_EQ(described(*json), "s3[bucket own][-,-]; dir tmp/nx; ");
+  for (const char* bad : {"", "[]", "{"}) {
+    auto alone = parse_nx_json(kOwn, bad);
+    ASSERT_TRUE(alone) << bad;
+    EXPECT_EQ(described(*alone), "s3[bucket own][-,-]; extends; ") << bad;
+  }
+  EXPECT_EQ(preset_name(kOwn), "./base.json");
+  for (const char* none : {"{}", R"({"extends": ["x"]})", "{"}) EXPECT_EQ(preset_name(none), "") << none;
+}
+
 TEST(NxWorkspaceTest, PackagesVersionAndKeyAreFoundAsNodeFindsThem) {
   TempDir folder;
   NxWorkspace workspace{folder / "ws"};

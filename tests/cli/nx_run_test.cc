@@ -73,10 +73,18 @@ TEST_F(NxRunTest, WhatIsNoRunIsNone) {
 }
 
 TEST_F(NxRunTest, TheWorkspaceIsWhereNxJsonLies) {
-  write("work/nx.json", "{}");
   write("work/packages/a/file", "");
-  EXPECT_EQ(nx_workspace(folder_ / "work/packages/a"), folder_ / "work");
-  EXPECT_EQ(nx_workspace(folder_ / "elsewhere"), folder_ / "elsewhere");
+  write("work/.nx/cache/run.json", kRun);
+  EXPECT_TRUE(nx_tasks(folder_ / "work/packages/a", {}, 0).empty());
+  write("work/nx.json", "{}");
+  EXPECT_EQ(nx_tasks(folder_ / "work/packages/a", {}, 0).size(), 2u);
+}
+
+TEST_F(NxRunTest, TheCacheFolderMayBeNamedByAPreset) {
+  write("work/nx.json", R"({"extends": "./tools/base.json", })");
+  write("work/tools/base.json", R"({"cacheDirectory": "tmp/nx" /* here */})");
+  write("work/tmp/nx/run.json", kRun);
+  EXPECT_EQ(tasks(), expected_);
 }
 
 TEST(TaskNameTest, IsToldFromKeysAndPaths) {

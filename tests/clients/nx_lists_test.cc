@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -18,15 +17,6 @@
 // The real client over the endpoint, prewarmed by commit: nobody tells machine B a hash.
 namespace hitfs::testing {
 namespace {
-
-Json last_line(const std::string& output) {
-  Json last;
-  std::istringstream lines(output);
-  for (std::string line; std::getline(lines, line);) {
-    if (auto json = Json::parse(line)) last = *std::move(json);
-  }
-  return last;
-}
 
 class NxListsTest : public NxVersionTest {
  protected:
@@ -63,7 +53,7 @@ class NxListsTest : public NxVersionTest {
     return run(with_cache(command, machine), kNxLimit);
   }
   Json why(const std::string& machine, const std::string& task) {
-    return last_line(run(with_cache(hitfs({"why", "--json", task}, folder_.path()), machine), kNxLimit).output);
+    return last_json(run(with_cache(hitfs({"why", "--json", task}, folder_.path()), machine), kNxLimit).output);
   }
   // Another machine: none of nx's own results are there.
   void clean_work_tree() {
@@ -78,7 +68,7 @@ class NxListsTest : public NxVersionTest {
 TEST_P(NxListsTest, EveryUnchangedTaskOfTheNextCommitIsPrewarmed) {
   const Outcome built = build("store-a");
   ASSERT_EQ(built.code, 0) << built.output;
-  const Json first = last_line(built.output);
+  const Json first = last_json(built.output);
   EXPECT_EQ(first["miss"].integer_or(0), 3) << built.output;
   EXPECT_EQ(first["list"]["keys"].integer_or(0), 3) << built.output;
   ASSERT_EQ(stop_hitfs(folder_ / "store-a").code, 0);
@@ -97,7 +87,7 @@ TEST_P(NxListsTest, EveryUnchangedTaskOfTheNextCommitIsPrewarmed) {
         << rebuilt.output;
   }
   EXPECT_EQ(rebuilt.output.find("nx run app:build  ["), std::string::npos) << rebuilt.output;
-  const Json second = last_line(rebuilt.output);
+  const Json second = last_json(rebuilt.output);
   EXPECT_EQ(second["prewarm"]["distance"].integer_or(0), 1);
   EXPECT_EQ(second["prewarm"]["wanted"].integer_or(0), 3) << rebuilt.output;
   EXPECT_EQ(second["prewarm"]["missing"].integer_or(-1), 0);
@@ -109,6 +99,25 @@ TEST_P(NxListsTest, EveryUnchangedTaskOfTheNextCommitIsPrewarmed) {
   EXPECT_EQ(why("store-b", "app:build")["verdict"].text_or(""), "other");
   EXPECT_EQ(why("store-b", "core:build")["verdict"].text_or(""), "same");
   EXPECT_EQ(why("store-b", "none:build")["verdict"].text_or(""), "never");
+  EXPECT_EQ(stop_hitfs(folder_ / "store-b").code, 0);
+}
+
+// Each nx rewrites its run.json, the second one without ui: the list has the names of both.
+TEST_P(NxListsTest, TheTasksOfEveryNxCommandOfARunAreListed) {
+  const Command nx = workspace_->nx({});
+  Command command = hitfs(
+      {"run", "--json", "--", "/bin/sh", "-c", "\"$0\" run ui:build && \"$0\" run core:build", nx.arguments.front()},
+      folder_.path());
+  command.environment.insert(nx.environment.begin(), nx.environment.end());
+  const Outcome built = run(with_cache(command, "store-a"), kNxLimit);
+  ASSERT_EQ(built.code, 0) << built.output;
+  EXPECT_EQ(last_json(built.output)["list"]["keys"].integer_or(0), 2) << built.output;
+  ASSERT_EQ(stop_hitfs(folder_ / "store-a").code, 0);
+  clean_work_tree();
+  for (const char* task : {"core:build", "ui:build"}) {
+    EXPECT_EQ(why("store-b", task)["verdict"].text_or(""), "listed") << task;
+  }
+  EXPECT_EQ(why("store-b", "app:build")["verdict"].text_or(""), "never");
   EXPECT_EQ(stop_hitfs(folder_ / "store-b").code, 0);
 }
 

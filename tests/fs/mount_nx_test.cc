@@ -232,6 +232,19 @@ TEST_F(NxStoreTest, BecomesAnEntryWithItsOutput) {
   EXPECT_EQ(rows(), (Rows{"1:0"}));
 }
 
+TEST_F(NxStoreTest, WhatWasStoredIsSeenAtOnce) {
+  EXPECT_EQ(mount.number_at("1"), 0u);  // as the kernel asks before each step
+  put();
+  set_aside();
+  add_nx_row(shared(), "1", 0);
+  ASSERT_TRUE(mount.remove_directory(kRootNumber, "1"));
+  EXPECT_EQ(mount.number_at("1"), 0u);
+  ASSERT_TRUE(mount.rename(kRootNumber, "1-backup", kRootNumber, "1"));
+  mount.wait_until_committed();
+  ASSERT_EQ(mount.store.visible().size(), 1u);
+  EXPECT_EQ(*mount.read_at("1/out"), "result");
+}
+
 TEST_F(NxStoreTest, TheNewestRowDecidesAndAFailureStaysHere) {
   make_nx_database(folder() / "shared.db", NxShape::with_version);
   add_nx_row(folder() / "shared.db", "1", 0, "2001-01-01 00:00:00");
@@ -287,6 +300,34 @@ TEST_F(NxStoreTest, ATreeOfThisMachineLosesItsRowsWithItsFiles) {
   add_nx_row(own, "1", 0);
   ASSERT_TRUE(mount.unlink(mount.number_at("1"), "out"));
   EXPECT_EQ(nx_rows(own), Rows{});
+}
+
+TEST_F(NxStoreTest, AnEntryFromElsewhereStandsInTheWayOfNoStep) {
+  put();
+  set_aside();
+  auto other = entry("1", {{"out", "of another machine"}});
+  EXPECT_EQ(mount.number_at("1/out"), 0u);
+  add_nx_row(shared(), "1", 0);
+  put_back();
+  EXPECT_EQ(*mount.read_at("1/out"), "result");
+  mount.wait_until_committed();
+  EXPECT_GT(mount.store.visible().front().id, other.id);
+  EXPECT_EQ(rows(), (Rows{"1:0"}));
+}
+
+TEST_F(NxStoreTest, AnEntryFromElsewhereIsNotThereBetweenTheLookForItsNameAndTheFolder) {
+  EXPECT_EQ(mount.number_at("1"), 0u);  // the look
+  auto other = entry("1", {{"out", "of another machine"}});
+  EXPECT_EQ(rows(), Rows{});
+  put();  // makes the folder, which would fail
+  EXPECT_EQ(*mount.read_at("1/out"), "result");
+
+  EXPECT_EQ(mount.number_at("2"), 0u);
+  entry("2");
+  mount.clock.advance(std::chrono::seconds(2));
+  EXPECT_TRUE(mount.fs().take_released().empty());  // what a worker asks several times a second
+  EXPECT_EQ(rows(), (Rows{"2:0"})) << "nobody stored it here";
+  EXPECT_EQ(*mount.read_at("2/dist/f"), "bytes");
 }
 
 TEST_F(NxStoreTest, OfADeadProcessIsFinishedForIt) {

@@ -6,19 +6,10 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <set>
-#include <sstream>
 #include <string>
-#include <vector>
 
 #include "store/base/json.h"
-#include "sync/run_list.h"
-#include "tests/support/git_repository.h"
-#include "tests/support/golden.h"
-#include "tests/support/hitfs_program.h"
-#include "tests/support/process.h"
-#include "tests/support/temp_dir.h"
-#include "tests/support/tools.h"
+#include "tests/machines/build_machines.h"
 
 // Run lists, prewarm and `why` for tasks with the program as people call it: machines (a store and a clone each), a
 // team server, and builds that use the endpoint as a build tool does.
@@ -27,112 +18,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr Milliseconds kLimit{60000};
-
-// For each name: asks the endpoint, and stores what it does not have.
-constexpr const char* kBuild = R"(
-for name in $NAMES; do
-  url="$NX_SELF_HOSTED_REMOTE_CACHE_SERVER/v1/cache/$name"
-  auth="Authorization: Bearer $NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN"
-  curl -sf -o /dev/null -H "$auth" "$url" || curl -sf -o /dev/null -H "$auth" -T "$ARTIFACT" "$url" || exit 9
-done
-)";
-
-Json last_line(const std::string& output) {
-  Json last;
-  std::istringstream lines(output);
-  for (std::string line; std::getline(lines, line);) {
-    if (auto json = Json::parse(line)) last = *std::move(json);
-  }
-  return last;
-}
-
-class RunListsProgramTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    HITFS_NEEDS(find_tool("curl", "HITFS_TEST_CURL"), "curl", "apt-get install curl");
-    HITFS_NEEDS(find_tool("git", "HITFS_TEST_GIT"), "git", "apt-get install git");
-    server_ = std::make_unique<TeamServer>(folder_ / "server");
-    main_.write(".gitignore", ".nx\n");
-    main_.write("source", "1");
-    one_ = main_.commit("one");
-  }
-  ~RunListsProgramTest() override {
-    for (const auto& store : stores_) stop_hitfs(store, "0s");
-  }
-
-  fs::path store(const std::string& machine) {
-    stores_.insert(folder_ / machine / "store");
-    return folder_ / machine / "store";
-  }
-  // `hitfs ARGUMENTS` on a machine, in `folder`.
-  Command on(const std::string& machine, std::vector<std::string> arguments, const fs::path& folder) {
-    fs::create_directories(folder_ / machine);
-    Command command = hitfs(std::move(arguments), folder_ / machine);
-    command.environment["HITFS_STORE"] = store(machine);
-    command.environment["HITFS_REMOTE"] = "nx+" + server_->url();
-    command.environment["HITFS_TOKEN"] = server_->token();
-    command.environment["CI"] = std::nullopt;
-    command.environment["ARTIFACT"] = golden_path("nx-24.0.6.tar.gz");
-    command.directory = folder;
-    return command;
-  }
-  // A build of these names below `hitfs run --json FLAGS`, with further lines of shell.
-  Command build(const std::string& machine, const GitRepository& work, const std::string& names,
-                std::vector<std::string> flags = {}, const std::string& script = "") {
-    std::vector<std::string> words{"run", "--json"};
-    words.insert(words.end(), flags.begin(), flags.end());
-    for (const std::string& word : {std::string("--"), std::string("/bin/sh"), std::string("-c"), script + kBuild}) {
-      words.push_back(word);
-    }
-    Command command = on(machine, words, work.folder());
-    command.environment["NAMES"] = names;
-    return command;
-  }
-  // What is on the server under a remote name; "" when nothing is.
-  std::string on_server(const std::string& name) {
-    auto got =
-        run({{"curl", "-sf", "-H", "Authorization: Bearer " + server_->token(), server_->url() + "/v1/cache/" + name},
-             {},
-             {}},
-            kLimit);
-    return got.code == 0 ? got.output : "";
-  }
-  // The body, or "@" and the file that holds it.
-  void send_to_server(const std::string& name, const std::string& body) {
-    auto done = run({{"curl", "-sf", "-X", "PUT", "--data-binary", body, "-H",
-                      "Authorization: Bearer " + server_->token(), server_->url() + "/v1/cache/" + name},
-                     {},
-                     {}},
-                    kLimit);
-    ASSERT_EQ(done.code, 0) << name << done.output;
-  }
-  static std::string part_name(const std::string& commit, uint64_t part) {
-    return RemoteKey::of(list_key(commit, part), 0, "nx").name;
-  }
-  size_t parts_on_server(const std::string& commit) {
-    size_t parts = 0;
-    while (!on_server(part_name(commit, parts)).empty()) ++parts;
-    return parts;
-  }
-  // A machine that is never seen again.
-  void throw_away(const std::string& machine) {
-    ASSERT_EQ(stop_hitfs(store(machine)).code, 0);
-    fs::remove_all(folder_ / machine);
-  }
-
-  TempDir folder_;
-  Enclosure enclosure_{folder_.path()};
-  std::set<fs::path> stores_;
-  std::unique_ptr<TeamServer> server_;
-  GitRepository main_{folder_ / "main"};
-  std::string one_;
-};
+class RunListsProgramTest : public BuildMachines {};
 
 TEST_F(RunListsProgramTest, AnEmptyMachineGetsWhatMainBuiltWithoutBeingToldAKey) {
   const auto built = run(build("a", main_, "101 102 103 104 105"), kLimit);
   ASSERT_EQ(built.code, 0) << built.output;
-  const Json summary = last_line(built.output);
+  const Json summary = last_json(built.output);
   EXPECT_EQ(summary["list"]["commit"].text_or(""), one_);
   EXPECT_EQ(summary["list"]["keys"].integer_or(0), 5);
   EXPECT_EQ(summary["pushed"].integer_or(0), 5) << "the list is no result of the build";
@@ -148,7 +39,7 @@ TEST_F(RunListsProgramTest, AnEmptyMachineGetsWhatMainBuiltWithoutBeingToldAKey)
   work.commit("two");
   const auto prewarmed = run(on("b", {"prewarm", "--json"}, work.folder()), kLimit);
   EXPECT_EQ(prewarmed.code, 0) << prewarmed.output;
-  const Json got = last_line(prewarmed.output);
+  const Json got = last_json(prewarmed.output);
   EXPECT_EQ(got["commit"].text_or(""), one_);
   EXPECT_EQ(got["distance"].integer_or(0), 1);
   EXPECT_EQ(got["wanted"].integer_or(0), 5);
@@ -158,7 +49,7 @@ TEST_F(RunListsProgramTest, AnEmptyMachineGetsWhatMainBuiltWithoutBeingToldAKey)
 
   const auto rebuilt = run(build("b", work, "101 102 103 104 105"), kLimit);
   EXPECT_EQ(rebuilt.code, 0) << rebuilt.output;
-  const Json counters = last_line(rebuilt.output);
+  const Json counters = last_json(rebuilt.output);
   EXPECT_EQ(counters["hit"].integer_or(0), 4);
   EXPECT_EQ(counters["prewarmed"].integer_or(0), 4);
   EXPECT_EQ(counters["miss"].integer_or(0), 1);
@@ -184,18 +75,18 @@ TEST_F(RunListsProgramTest, ADirtyTreePublishesNothingUnlessAsked) {
   in_ci.environment["CI"] = "true";
   const auto dirty = run(in_ci, kLimit);
   EXPECT_EQ(dirty.code, 0);
-  EXPECT_TRUE(last_line(dirty.output)["list"].is_null()) << dirty.output;
+  EXPECT_TRUE(last_json(dirty.output)["list"].is_null()) << dirty.output;
   EXPECT_NE(dirty.output.find("so nobody can prewarm from this build: the work tree has changes"), std::string::npos)
       << dirty.output;
   EXPECT_EQ(parts_on_server(one_), 0u);
 
   const auto asked = run(build("a", main_, "101", {"--list-dirty"}), kLimit);
-  EXPECT_EQ(last_line(asked.output)["list"]["keys"].integer_or(0), 1) << asked.output;
+  EXPECT_EQ(last_json(asked.output)["list"]["keys"].integer_or(0), 1) << asked.output;
   EXPECT_EQ(parts_on_server(one_), 1u);
 }
 
 TEST_F(RunListsProgramTest, NothingIsPublishedWhenItIsSwitchedOffOrHeadMoved) {
-  EXPECT_TRUE(last_line(run(build("a", main_, "101", {"--run-list", "off"}), kLimit).output)["list"].is_null());
+  EXPECT_TRUE(last_json(run(build("a", main_, "101", {"--run-list", "off"}), kLimit).output)["list"].is_null());
   // hitfs looks at the work tree beside the command: this git says when it has done so.
   fs::create_directories(folder_ / "bin");
   std::ofstream(folder_ / "bin/git") << "#!/bin/sh\n" + find_tool("git", "")->string() + " \"$@\"\ncode=$?\n"
@@ -208,7 +99,7 @@ TEST_F(RunListsProgramTest, NothingIsPublishedWhenItIsSwitchedOffOrHeadMoved) {
   moving.environment["PATH"] = (folder_ / "bin").string() + ":" + std::getenv("PATH");
   const auto moved = run(moving, kLimit);
   EXPECT_EQ(moved.code, 0) << moved.output;
-  EXPECT_TRUE(last_line(moved.output)["list"].is_null()) << moved.output;
+  EXPECT_TRUE(last_json(moved.output)["list"].is_null()) << moved.output;
   EXPECT_EQ(parts_on_server(one_), 0u);
 }
 
@@ -220,7 +111,7 @@ TEST_F(RunListsProgramTest, TwoMachinesAtOnceMakeTwoParts) {
   ASSERT_EQ(b.wait(kLimit).code, 0) << b.output();
   EXPECT_EQ(parts_on_server(one_), 2u);
   const auto prewarmed = run(on("c", {"prewarm", "--json"}, main_.folder()), kLimit);
-  EXPECT_EQ(last_line(prewarmed.output)["pulled"].integer_or(0), 4) << prewarmed.output;
+  EXPECT_EQ(last_json(prewarmed.output)["pulled"].integer_or(0), 4) << prewarmed.output;
 }
 
 TEST_F(RunListsProgramTest, TwoRunsOfOneMachineEachHaveTheirKeys) {
@@ -231,9 +122,9 @@ TEST_F(RunListsProgramTest, TwoRunsOfOneMachineEachHaveTheirKeys) {
   Process second(build("a", main_, "201", {}, "read up < " + fifo.string() + "\n"));
   ASSERT_EQ(first.wait(kLimit).code, 0) << first.output();
   ASSERT_EQ(second.wait(kLimit).code, 0) << second.output();
-  for (Process* one : {&first, &second}) EXPECT_GE(last_line(one->output())["list"]["keys"].integer_or(0), 1);
+  for (Process* one : {&first, &second}) EXPECT_GE(last_json(one->output())["list"]["keys"].integer_or(0), 1);
   const auto prewarmed = run(on("b", {"prewarm", "--json"}, main_.folder()), kLimit);
-  EXPECT_EQ(last_line(prewarmed.output)["pulled"].integer_or(0), 2) << prewarmed.output;
+  EXPECT_EQ(last_json(prewarmed.output)["pulled"].integer_or(0), 2) << prewarmed.output;
 }
 
 TEST_F(RunListsProgramTest, SomethingElseUnderTheNameOfAPartIsPassedBy) {
@@ -244,7 +135,7 @@ TEST_F(RunListsProgramTest, SomethingElseUnderTheNameOfAPartIsPassedBy) {
   EXPECT_EQ(parts_on_server(one_), 2u);
   throw_away("a");
   const auto prewarmed = run(on("b", {"prewarm", "--json"}, main_.folder()), kLimit);
-  EXPECT_EQ(last_line(prewarmed.output)["pulled"].integer_or(0), 2) << prewarmed.output;
+  EXPECT_EQ(last_json(prewarmed.output)["pulled"].integer_or(0), 2) << prewarmed.output;
 }
 
 TEST_F(RunListsProgramTest, TheListOfAFailedBuildIsPublishedAndNotTheLastWord) {
@@ -255,10 +146,10 @@ TEST_F(RunListsProgramTest, TheListOfAFailedBuildIsPublishedAndNotTheLastWord) {
   failing.arguments.back() += "exit 3\n";
   const auto failed = run(failing, kLimit);
   EXPECT_EQ(failed.code, 3);
-  EXPECT_EQ(last_line(failed.output)["list"]["keys"].integer_or(0), 1) << failed.output;
+  EXPECT_EQ(last_json(failed.output)["list"]["keys"].integer_or(0), 1) << failed.output;
   throw_away("a");
   const auto prewarmed = run(on("b", {"prewarm", "--json"}, main_.folder()), kLimit);
-  const Json got = last_line(prewarmed.output);
+  const Json got = last_json(prewarmed.output);
   EXPECT_EQ(got["pulled"].integer_or(0), 3) << prewarmed.output;
   EXPECT_EQ(got["commit"].text_or(""), one_);
 }
@@ -273,7 +164,7 @@ TEST_F(RunListsProgramTest, AServerThatIsDownFailsNothing) {
   main_.commit("two");
   const auto built = run(build("a", main_, "101 201", {"--flush", "2s", "--prewarm-base", "HEAD"}), kLimit);
   EXPECT_EQ(built.code, 0);
-  const Json summary = last_line(built.output);
+  const Json summary = last_json(built.output);
   EXPECT_EQ(summary["list"]["keys"].integer_or(0), 2) << built.output;
   EXPECT_EQ(summary["prewarm"]["commit"].text_or(""), one_) << "this machine has that list itself";
   EXPECT_NE(built.output.find("uploads are not done"), std::string::npos) << built.output;
@@ -300,7 +191,7 @@ TEST_F(RunListsProgramTest, RunsWithoutGitAndSaysWhatThatCosts) {
   const auto built = run(no_git, kLimit);
   EXPECT_EQ(built.code, 0) << built.output;
   EXPECT_NE(built.output.find("no prewarm: git is not installed"), std::string::npos) << built.output;
-  EXPECT_EQ(last_line(built.output)["miss"].integer_or(0), 1);
+  EXPECT_EQ(last_json(built.output)["miss"].integer_or(0), 1);
 }
 
 TEST_F(RunListsProgramTest, AShallowCloneIsSaidWithItsRemedy) {
@@ -323,7 +214,7 @@ TEST_F(RunListsProgramTest, ARunPrewarmsBesideItsCommand) {
   command.environment["HITFS"] = command.arguments.front();
   const auto built = run(command, kLimit);
   ASSERT_EQ(built.code, 0) << built.output;
-  const Json summary = last_line(built.output);
+  const Json summary = last_json(built.output);
   EXPECT_EQ(summary["hit"].integer_or(0), 3);
   EXPECT_EQ(summary["miss"].integer_or(-1), 0);
   EXPECT_GE(summary["prewarmed"].integer_or(0), 1);
@@ -335,13 +226,13 @@ TEST_F(RunListsProgramTest, NamedKeysAreTakenFromTheLineAndFromStandardInput) {
   ASSERT_EQ(run(build("a", main_, "101 102"), kLimit).code, 0);
   const auto named = run(on("b", {"prewarm", "--json", "nx/101", "nx/999"}, folder_.path()), kLimit);
   EXPECT_EQ(named.code, 0);
-  EXPECT_EQ(last_line(named.output)["pulled"].integer_or(0), 1) << named.output;
-  EXPECT_EQ(last_line(named.output)["missing"].integer_or(0), 1);
+  EXPECT_EQ(last_json(named.output)["pulled"].integer_or(0), 1) << named.output;
+  EXPECT_EQ(last_json(named.output)["missing"].integer_or(0), 1);
   auto command = on("b", {}, folder_.path());
   command.arguments = {"/bin/sh", "-c", "printf 'nx/101\\nnx/102\\n' | \"$0\" prewarm --json -", command.arguments[0]};
   const auto read = run(command, kLimit);
-  EXPECT_EQ(last_line(read.output)["pulled"].integer_or(0), 1) << read.output;
-  EXPECT_EQ(last_line(read.output)["here"].integer_or(0), 1);
+  EXPECT_EQ(last_json(read.output)["pulled"].integer_or(0), 1) << read.output;
+  EXPECT_EQ(last_json(read.output)["here"].integer_or(0), 1);
   EXPECT_EQ(run(on("b", {"prewarm", "no namespace/x"}, folder_.path()), kLimit).code, 2);
 }
 
@@ -357,13 +248,13 @@ TEST_F(RunListsProgramTest, WhyTellsOfATask) {
 
   const auto fresh = why("lib-a:build");
   EXPECT_EQ(fresh.code, 0);
-  EXPECT_EQ(last_line(fresh.output)["verdict"].text_or(""), "listed") << fresh.output;
-  EXPECT_EQ(last_line(why("lib-b:build").output)["verdict"].text_or(""), "never");
+  EXPECT_EQ(last_json(fresh.output)["verdict"].text_or(""), "listed") << fresh.output;
+  EXPECT_EQ(last_json(why("lib-b:build").output)["verdict"].text_or(""), "never");
 
   work.write("source", "2");
   work.commit("two");
   ASSERT_EQ(run(build("b", work, "201", {}, nx("201")), kLimit).code, 0);
-  const Json other = last_line(why("lib-a:build").output);
+  const Json other = last_json(why("lib-a:build").output);
   EXPECT_EQ(other["verdict"].text_or(""), "other") << other.dump();
   EXPECT_EQ(other["key"].text_or(""), "nx/201");
   EXPECT_EQ(other["entry"]["state"].text_or(""), "here");
@@ -375,7 +266,21 @@ TEST_F(RunListsProgramTest, WhyTellsOfATask) {
 
   work.git({"checkout", "--quiet", one_});
   ASSERT_EQ(run(build("b", work, "101", {}, nx("101")), kLimit).code, 0);
-  EXPECT_EQ(last_line(why("lib-a:build").output)["verdict"].text_or(""), "same");
+  EXPECT_EQ(last_json(why("lib-a:build").output)["verdict"].text_or(""), "same");
+}
+
+// Each nx rewrites run.json.
+TEST_F(RunListsProgramTest, TheTasksOfEveryNxCommandHaveTheirNames) {
+  auto nx = [](const std::string& task, const std::string& hash) {
+    return "mkdir -p .nx/cache; echo '{\"tasks\":[{\"taskId\":\"" + task + "\",\"hash\":\"" + hash +
+           "\",\"status\":0}]}' > .nx/cache/run.json\n";
+  };
+  // As long as the shortest nx command takes, several times.
+  const auto built =
+      run(build("a", main_, "101 102", {}, nx("lib-a:build", "101") + "sleep 0.5\n" + nx("lib-b:test", "102")), kLimit);
+  ASSERT_EQ(built.code, 0) << built.output;
+  const auto list = on_server(part_name(one_, 0));
+  for (const char* task : {"lib-a:build", "lib-b:test"}) EXPECT_NE(list.find(task), std::string::npos) << list;
 }
 
 }  // namespace

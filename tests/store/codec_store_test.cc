@@ -29,9 +29,7 @@ class CodecStoreTest : public ::testing::Test {
     header.key = key;
     header.kind = sink.kind();
     if (facts->has_terminal_output) {
-      auto text = intake->begin_blob(facts->terminal_output.size()).value();
-      EXPECT_TRUE(text->write(io::as_bytes(facts->terminal_output)));
-      header.terminal_output = intake->end_blob().value();
+      header.terminal_output = intake->add_blob(io::as_bytes(facts->terminal_output)).value();
     }
     auto committed = intake->commit(sink.tree(), header, {});
     if (!committed) return std::move(committed).error();

@@ -250,6 +250,20 @@ TEST_F(PushQueueTest, ParkedOnesWaitForUnpark) {
   EXPECT_EQ(take(PushQueue::Order::oldest_first), "a");
 }
 
+TEST_F(PushQueueTest, AnEntryIsInItUntilItsLastPushIsDone) {
+  auto a = put_sized("a", 500);
+  EXPECT_TRUE(*queue().has(a)) << "it waits";
+  EXPECT_FALSE(*queue().has(a + 1));
+  ASSERT_EQ(take(PushQueue::Order::oldest_first), "a");
+  EXPECT_TRUE(*queue().has(a)) << "it runs";
+  ASSERT_TRUE(queue().park(last_, "refused"));
+  EXPECT_TRUE(*queue().has(a)) << "it is parked";
+  ASSERT_EQ(*queue().unpark(), 1u);
+  ASSERT_EQ(take(PushQueue::Order::oldest_first), "a");
+  ASSERT_TRUE(queue().done(last_));
+  EXPECT_FALSE(*queue().has(a));
+}
+
 TEST_F(PushQueueTest, AJobOfADaemonThatEndedWaitsAgain) {
   put_sized("a", 500);
   ASSERT_EQ(take(PushQueue::Order::oldest_first), "a");

@@ -42,8 +42,7 @@ class DaemonParts {
   // Commits an entry of one file as a front would, with a push to every writable remote.
   Committed commit_file(const Key& key, const std::string& bytes) {
     auto intake = store->begin();
-    (*intake->begin_blob(bytes.size()))->write(io::as_bytes(bytes)).value();
-    auto digest = intake->end_blob().value();
+    auto digest = intake->add_blob(io::as_bytes(bytes)).value();
     ManifestBuilder tree;
     tree.root_file(0644, 0, bytes.size(), digest);
     ManifestHeader header;

@@ -9,6 +9,7 @@
 
 #include "store/base/guarded.h"
 #include "store/base/io.h"
+#include "store/text_stream.h"
 #include "sync/remote_set.h"
 #include "sync/remotes/remote.h"
 
@@ -51,17 +52,11 @@ class FakeRemote final : public Remote {
     if (auto allowed = begin("store", call); !allowed) return std::move(allowed).error();
     auto source = entry.artifact();
     if (!source) return std::move(source).error();
-    std::string bytes;
-    std::vector<std::byte> piece(64 << 10);
-    while (true) {
-      auto got = (*source)->read(piece);
-      if (!got) return std::move(got).error();
-      if (*got == 0) break;
-      bytes += io::as_text(std::span(piece).first(*got));
-    }
+    auto bytes = read_text(**source, SIZE_MAX);
+    if (!bytes) return std::move(bytes).error();
     auto state = state_.lock();
     if (first_wins && state->entries.contains(key.name)) return StoreResult::already_there;
-    state->entries[key.name] = bytes;
+    state->entries[key.name] = *bytes;
     state->stored_order.push_back(key.name);
     return store_result;
   }

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <cstdlib>
+#include <sstream>
 #include <stdexcept>
 
 namespace hitfs::testing {
@@ -40,6 +41,15 @@ Command below_hitfs_run(const std::filesystem::path& store, Command command) {
   wrapped.environment.insert(command.environment.begin(), command.environment.end());
   wrapped.directory = command.directory;
   return wrapped;
+}
+
+Json last_json(const std::string& output) {
+  Json last;
+  std::istringstream lines(output);
+  for (std::string line; std::getline(lines, line);) {
+    if (auto json = Json::parse(line)) last = *std::move(json);
+  }
+  return last;
 }
 
 Outcome stop_hitfs(const std::filesystem::path& store, const std::string& flush) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "store/base/json.h"
 #include "tests/support/process.h"
 
 // The hitfs that was built, as a program: what users and scripts call. Its store, configuration and home are those of
@@ -17,6 +18,9 @@ Command hitfs(std::vector<std::string> arguments, const std::filesystem::path& h
 
 // `command` below `hitfs run --store STORE`, in its directory and with its environment.
 Command below_hitfs_run(const std::filesystem::path& store, Command command);
+
+// The last line of an output that is JSON: what `--json` says at the end.
+Json last_json(const std::string& output);
 
 // `hitfs stop --store STORE --flush FLUSH`: afterwards the store can be moved. Its code is 1 when uploads are left.
 Outcome stop_hitfs(const std::filesystem::path& store, const std::string& flush = "60s");

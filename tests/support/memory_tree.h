@@ -11,6 +11,7 @@
 #include "store/base/io.h"
 #include "store/codecs/codec.h"
 #include "store/manifest.h"
+#include "store/text_stream.h"
 
 // Streams and trees in memory, for the tests of archives and codecs.
 namespace hitfs::testing {
@@ -39,14 +40,7 @@ class MemorySource : public ByteSource {
   size_t offset_ = 0;
 };
 
-class MemorySink : public ByteSink {
- public:
-  Status write(std::span<const std::byte> bytes) override {
-    text += io::as_text(bytes);
-    return Ok{};
-  }
-  std::string text;
-};
+using MemorySink = TextSink;
 
 // A tree by its paths; "" is the entry itself. Also the contents that its manifest names.
 class MemoryTree : public TreeSink, public ContentSource {

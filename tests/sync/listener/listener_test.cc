@@ -77,11 +77,10 @@ class ListenerTest : public ::testing::Test {
   void make_store(const std::string& artifact) {
     auto store = EntryStore::open(options_.store, {}).value();
     auto intake = store->begin();
-    (*intake->begin_blob(artifact.size()))->write(io::as_bytes(artifact)).value();
     ManifestHeader header;
     header.key = {"", "nx", "123"};
     header.kind = EntryKind::artifact;
-    header.artifact = intake->end_blob().value();
+    header.artifact = intake->add_blob(io::as_bytes(artifact)).value();
     ASSERT_TRUE(intake->commit_artifact(header, {.durable = true, .push_to = {}}));
   }
   testing::RawReply get(const std::string& target) { return testing::request(socket_.port, "GET", target, kBearer); }
