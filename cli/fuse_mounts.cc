@@ -7,6 +7,7 @@
 #include <mutex>
 #include <utility>
 
+#include "fs/mounting/inner_mount.h"
 #include "fs/mounting/mount.h"
 #include "fs/slots/request_counters.h"
 #include "fs/slots/slots.h"
@@ -14,27 +15,42 @@
 #include "fs/worker.h"
 #include "store/base/io.h"
 #include "store/base/log.h"
+#include "store/layouts/nx.h"
 
 namespace hitfs {
 
 namespace {
 
+constexpr log::Logger kLog{log::Folder::cli};
+
 class FuseDevice final : public MountedDevice {
  public:
   // `device` is a copy of the mount's descriptor: it stays open while the mount is being taken away, so that the
-  // worker still there can end in order.
-  FuseDevice(fs::Mount mount, fs::SlotMemory memory, UniqueFd device, std::filesystem::path made)
+  // worker still there can end in order. `made` is the folder that was made for this mount, `inside` what is to be
+  // shown inside of it; "" for none.
+  FuseDevice(fs::Mount mount, fs::SlotMemory memory, UniqueFd device, std::filesystem::path made,
+             std::filesystem::path inside)
       : memory_(std::move(memory)),
         device_(std::move(device)),
         mount_(std::move(mount)),
         stalls_(memory_, device_.get()),
-        made_(std::move(made)) {}
+        made_(std::move(made)),
+        inside_(std::move(inside)) {}
 
   int device() const override { return device_.get(); }
   int slots() const override { return memory_.descriptor(); }
   Milliseconds stalled_for() override { return stalls_.stalled_for(); }
   void blame(Milliseconds limit) override { stalls_.blame(limit); }
   void worker_replaced() override { stalls_.worker_replaced(); }
+
+  // nx's databases lie outside of the mount. In a container only the mount may be there, so they are shown inside of it
+  // as well; without root no container can see the mount either.
+  void complete() override {
+    if (inside_.empty() || ::geteuid() != 0) return;
+    auto place = mount_.mount_point() / kNxPrivateName;
+    if (fs::is_shown(place)) return;
+    if (auto shown = fs::show_inside(inside_, place); !shown) kLog.warn("{}", shown.error().message);
+  }
 
   Json describe() const override {
     auto counts = fs::count_requests(memory_);
@@ -70,7 +86,7 @@ class FuseDevice final : public MountedDevice {
   UniqueFd device_;
   fs::Mount mount_;
   fs::StallDetector stalls_;
-  std::filesystem::path made_;
+  std::filesystem::path made_, inside_;
 };
 
 class FuseMounts final : public MountDriver {
@@ -94,8 +110,11 @@ class FuseMounts final : public MountDriver {
     if (!mount) return std::move(mount).error();
     UniqueFd device(::fcntl(mount->descriptor(), F_DUPFD_CLOEXEC, 3));
     if (!device) return system_error("duplicate the connection", errno);
-    return std::unique_ptr<MountedDevice>(new FuseDevice(std::move(*mount), std::move(*memory), std::move(device),
-                                                         missing ? request.mount_point : std::filesystem::path()));
+    std::filesystem::path made, inside;
+    if (missing) made = request.mount_point;
+    if (request.layout.name == "nx") inside = store_.private_folder(request.name);
+    return std::unique_ptr<MountedDevice>(
+        new FuseDevice(std::move(*mount), std::move(*memory), std::move(device), std::move(made), std::move(inside)));
   }
 
   Json worker_options(const MountRequest& request) const override {
@@ -121,7 +140,6 @@ std::unique_ptr<MountDriver> make_fuse_mounts(const StorePaths& store) { return 
 int run_fuse_worker(const Json& options, int fuse_fd, int slots_fd, int ready_fd) {
   auto worker = fs::WorkerOptions::from_json(options);
   if (!worker) {
-    constexpr log::Logger kLog{log::Folder::cli};
     kLog.error("worker-options why=\"{}\"", worker.error().message);
     return 1;
   }

@@ -258,7 +258,9 @@ class MountFilesystem final : public Filesystem, private RowSource {
   bool lookup_made(const Caller& caller, Number parent, std::string_view name, Reply<NodeReply>& reply);
   void lookup_database(const Caller& caller, const std::string& name, const std::string& target,
                        Reply<NodeReply> reply);
-  void lookup_workspace(const std::string& name, const std::filesystem::path& target, Reply<NodeReply> reply);
+  void lookup_workspace(const std::string& name, const std::string& place, Reply<NodeReply> reply);
+  void make_private_place();
+  std::string private_target(const std::string& name);
   void adopt_database_of(const Caller& caller, std::function<void()> done);
   Answer<NodeReply> make_link(const std::string& name, const std::string& target);
   Answer<NodeReply> make_output(Number folder, std::string_view name);
@@ -289,7 +291,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   // Last, so that their threads end before the rest goes.
   std::unique_ptr<TaskQueue> tasks_;
   std::unique_ptr<RowKeeper> rows_;  // where the layout has rows
-  std::atomic<bool> said_unseen_{false};
+  std::atomic<bool> said_unseen_{false}, shows_private_{false};
   std::unique_ptr<Unpacker> unpacker_;
   std::unique_ptr<CommitQueue> commits_;
   std::unique_ptr<PendingLookups> lookups_;

@@ -89,11 +89,12 @@ void MountFilesystem::lookup(const Caller& caller, Number parent, std::string_vi
   if (rows_ && lookup_made(caller, parent, name, reply)) return;
   if (auto answer = lookup_here(parent, name)) return answer->give(std::move(reply));
   auto key = committed_.key_of(name);
+  if (!key) return reply.fail(FsError::not_found);
+  if (!rows_) return lookups_->wait_for(*key, std::string(name), caller.unique, std::move(reply));
+  if (is_promised(name)) return lookup_promised(*key, std::string(name), caller.unique, std::move(reply));
   // Where rows decide, a name without one is asked for by whoever is about to make it.
-  if (key && rows_ && !is_promised(name)) note_miss(name);
-  if (!key || (rows_ && !is_promised(name))) return reply.fail(FsError::not_found);
-  if (rows_) return lookup_promised(*key, std::string(name), caller.unique, std::move(reply));
-  lookups_->wait_for(*key, std::string(name), caller.unique, std::move(reply));
+  note_miss(name);
+  reply.fail(FsError::not_found);
 }
 
 // Nothing when a remote may have it.

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "fs/mount_filesystem.h"
+#include "fs/mounting/inner_mount.h"
 #include "fs/nx/own_database.h"
 #include "store/base/io.h"
 #include "store/base/log.h"
@@ -22,10 +23,9 @@ bool MountFilesystem::lookup_made(const Caller& caller, Number parent, std::stri
   if (parent == kRootNumber) {
     auto place = layout_.place(name);
     if (place.name_class != NameClass::link) return false;
-    auto target = options_.store.private_folder(options_.mount_name) / place.name;
     bool workspace = place.name.starts_with(kWorkspaces);
-    if (workspace) lookup_workspace(std::string(name), target, std::move(reply));
-    if (!workspace) lookup_database(caller, std::string(name), target.string(), std::move(reply));
+    if (workspace) lookup_workspace(std::string(name), place.name, std::move(reply));
+    if (!workspace) lookup_database(caller, std::string(name), private_target(place.name), std::move(reply));
     return true;
   }
   Number folder = 0;
@@ -41,6 +41,28 @@ bool MountFilesystem::lookup_made(const Caller& caller, Number parent, std::stri
   if (!made && made.error() == FsError::exists) return false;
   made.give(std::move(reply));
   return true;
+}
+
+// The supervisor shows the private folder here.
+void MountFilesystem::make_private_place() {
+  auto log = log_.lock();
+  auto there = existing(kRootNumber, kNxPrivateName);
+  if (!there || there->exists()) return;
+  auto record = record_for({}, NameOp::make_directory);
+  record.number = state_.lock()->names.take_number();
+  record.parent = kRootNumber;
+  record.name = kNxPrivateName;
+  record.mode = 0700;
+  if (auto done = change(log, record); !done) kLog.warn("{}: {}", kNxPrivateName, done.error().message);
+}
+
+// Where a link leads: inside of the mount if the private folder is shown there, which also holds in a container.
+std::string MountFilesystem::private_target(const std::string& name) {
+  if (options_.uid == 0 && !shows_private_) {
+    shows_private_ = is_shown(std::filesystem::path(options_.mount_point) / kNxPrivateName);
+  }
+  if (shows_private_) return (std::filesystem::path(kNxPrivateName) / name).string();
+  return (options_.store.private_folder(options_.mount_name) / name).string();
 }
 
 // Each nx that opens a shared database is seen here: the kernel keeps no such name.
@@ -72,20 +94,21 @@ void MountFilesystem::adopt_database_of(const Caller& caller, std::function<void
   done();
 }
 
-void MountFilesystem::lookup_workspace(const std::string& name, const std::filesystem::path& target,
-                                       Reply<NodeReply> reply) {
+void MountFilesystem::lookup_workspace(const std::string& name, const std::string& place, Reply<NodeReply> reply) {
   auto waiting = std::make_shared<Reply<NodeReply>>(std::move(reply));
+  auto folder = options_.store.private_folder(options_.mount_name) / place;
   mend_broken_stores();
-  rows_->prepare(nx_version_in(name).value_or(""), [this, name, target, waiting](const Status& prepared) {
+  rows_->prepare(nx_version_in(name).value_or(""), [this, name, place, folder, waiting](const Status& prepared) {
     // Without its database the first run finds nothing.
     if (!prepared) kLog.warn("nx_database name={} error=\"{}\"", name, prepared.error().message);
-    if (auto made = io::make_directories(target, 0700, "nx workspace"); !made) {
+    if (auto made = io::make_directories(folder, 0700, "nx workspace"); !made) {
       return waiting->fail(disk_error(made.error()));
     }
-    unpacker_->when_done([this, name, target, waiting] {
+    unpacker_->when_done([this, name, place, waiting] {
       // What arrived a moment before has its row when the tool looks for it.
-      rows_->when_projected(
-          [this, name, target, waiting](const Status&) { make_link(name, target.string()).give(std::move(*waiting)); });
+      rows_->when_projected([this, name, place, waiting](const Status&) {
+        make_link(name, private_target(place)).give(std::move(*waiting));
+      });
     });
   });
 }

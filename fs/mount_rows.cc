@@ -24,6 +24,7 @@ Status MountFilesystem::start_rows() {
   unpacker_ = std::make_unique<Unpacker>(daemon_, std::string(layout_.space()));
   if (auto begun = rows_->begin(); !begun) return begun;
   unpack_what_is_packed();
+  if (options_.uid == 0) make_private_place();
   return Ok{};
 }
 

@@ -32,8 +32,8 @@ struct MountRequest {
 // A name given by --name: [A-Za-z0-9._-], 1 to 64 bytes, no leading dot.
 Status check_mount_name(const std::string& name);
 
-// One mount as the supervisor holds it. unmount() and abort() are called on another thread than the rest. The two
-// descriptors stay open until the end of the object, or until abort().
+// One mount as the supervisor holds it. complete(), unmount() and abort() are called on another thread than the rest.
+// The two descriptors stay open until the end of the object, or until abort().
 class MountedDevice {
  public:
   virtual ~MountedDevice() = default;  // unmounts
@@ -44,6 +44,9 @@ class MountedDevice {
   // Before a stalled worker is killed: the requests older than `limit` are the suspects.
   virtual void blame(Milliseconds limit) = 0;
   virtual void worker_replaced() = 0;
+  // The first worker serves, nobody was told yet: what needs the mount itself. In the background, like unmount(); may
+  // be called again.
+  virtual void complete() {}
   // Counters per opcode and the like, for `hitfs status`.
   [[nodiscard]] virtual Json describe() const = 0;
   virtual Status unmount() = 0;

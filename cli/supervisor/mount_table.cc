@@ -137,7 +137,19 @@ void MountTable::on_serving(const Place& place) {
   auto* mount = find(place);
   if (mount == nullptr || mount->state == State::unmounting) return;
   mount->device->worker_replaced();
-  if (mount->state == State::starting) kLog.info("mounted at={} name={}", place.string(), mount->request.name);
+  if (mount->state != State::starting) return;
+  background_.run<Status>(
+      [device = mount->device]() -> Status {
+        device->complete();
+        return Ok{};
+      },
+      [this, place](const Status&) { on_complete(place); });
+}
+
+void MountTable::on_complete(const Place& place) {
+  auto* mount = find(place);
+  if (mount == nullptr || mount->state != State::starting) return;
+  kLog.info("mounted at={} name={}", place.string(), mount->request.name);
   mount->state = State::serving;
   for (auto& answer : std::exchange(mount->waiting, {})) answer(place);
 }

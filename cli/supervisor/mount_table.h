@@ -84,6 +84,7 @@ class MountTable {
   void on_mounted(const Place& place, Result<std::shared_ptr<MountedDevice>> device);
   void start_worker(Mount& mount);
   void on_serving(const Place& place);
+  void on_complete(const Place& place);
   void on_worker_failed(const Place& place, const std::string& why);
   void begin_unmount(const Place& place);
   void stop_worker(const Place& place, const Status& unmounted);

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "store/base/io.h"
+#include "store/layouts/nx.h"
 
 namespace hitfs::fs {
 
@@ -28,6 +29,14 @@ bool is_inside(const std::filesystem::path& path, const std::filesystem::path& f
   return !folder.empty() && end == folder.end();
 }
 
+// Paths of a process in a container mean something else to us.
+bool sees_other_mounts(const std::filesystem::path& proc) {
+  std::error_code failure;
+  auto theirs = std::filesystem::read_symlink(proc / "ns" / "mnt", failure);
+  if (failure) return true;
+  return theirs != std::filesystem::read_symlink("/proc/self/ns/mnt", failure);
+}
+
 std::optional<std::filesystem::path> workspace_above(std::filesystem::path folder) {
   std::error_code failure;
   for (; folder.has_relative_path(); folder = folder.parent_path()) {
@@ -48,10 +57,14 @@ Result<std::optional<std::filesystem::path>> own_database_folder(pid_t process,
   if (process == 0 || !environment || failure) {
     return Error{Code::unavailable, "process " + std::to_string(process) + " cannot be looked at"};
   }
-  if (is_inside(here, mount_point)) return Nothing();
+  auto named = value_in(*environment, kVariable);
+  // By the shape of its name, because in a container the mount has another path.
+  bool led = nx_version_in(std::filesystem::path(named).filename().string()).has_value();
+  if (led || is_inside(here, mount_point)) return Nothing();
+  if (sees_other_mounts(proc))
+    return Error{Code::unavailable, "process " + std::to_string(process) + " is in a container"};
   auto workspace = workspace_above(here);
   if (!workspace) return Nothing();
-  auto named = value_in(*environment, kVariable);
   auto folder = named.empty() ? *workspace / ".nx" / "workspace-data" : *workspace / named;
   folder = folder.lexically_normal();
   return is_inside(folder, mount_point) ? Nothing() : Nothing(folder);
