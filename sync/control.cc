@@ -226,13 +226,6 @@ void Control::events(const HttpRequest& request, const Json&, HttpResponder resp
                      [shared](const EventBatch& batch) { shared->send(json_reply(200, to_json(batch))); });
 }
 
-void Control::announced(const HttpRequest& request, const Json&, HttpResponder responder) {
-  auto page = parts_.announcements.after(to_number(query_value(request.query, "after")));
-  Json::Array keys;
-  for (const auto& key : page.keys) keys.emplace_back(key.text());
-  responder.send(json_reply(200, Json::Object{{"next", page.next}, {"keys", std::move(keys)}}));
-}
-
 void Control::released(const HttpRequest&, const Json& body, HttpResponder responder) {
   std::vector<uint64_t> entries;
   for (const auto& id : body["entries"].items()) entries.push_back(static_cast<uint64_t>(id.integer_or(0)));

@@ -40,8 +40,8 @@ function build() {
   add('empty', '');
   add('caf\u00e9-\u8336.txt', 'name beyond ASCII\n');
   add(path.join(...Array(12).fill('deep'), 'leaf.txt'), 'leaf\n');
-  // Bytes that do not compress, the same ones on every machine.
-  const large = Buffer.alloc(300000);
+  // Bytes that do not compress, the same ones on every machine; few where there are many projects.
+  const large = Buffer.alloc(name.startsWith('extra-') ? 3000 : 300000);
   for (let i = 0, x = 1; i < large.length; i++) large[i] = (x = (x * 48271) % 2147483647) & 255;
   add('large.bin', large);
   fs.mkdirSync(path.join(dist, 'nothing-in-here'));
@@ -60,7 +60,7 @@ write('nx.json', {
   analytics: false,
   targetDefaults: { build: { cache: true, dependsOn: ['^build'], inputs: ['{projectRoot}/**/*'] } },
 });
-write('.gitignore', 'node_modules\ndist\n.nx\n');
+write('.gitignore', 'node_modules\ndist\n.nx\nrun.json\n');
 write('tools/build.js', `(${build})();\n`);
 for (const name of names) {
   const command = (line) => ({ executor: 'nx:run-commands', options: { command: line, cwd: '.' } });

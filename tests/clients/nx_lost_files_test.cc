@@ -6,9 +6,7 @@
 #include <fstream>
 #include <map>
 #include <string>
-#include <utility>
 
-#include "store/base/json.h"
 #include "tests/clients/nx_directory.h"
 #include "tests/support/hitfs_program.h"
 
@@ -81,9 +79,8 @@ TEST_P(NxLostFilesTest, WhatIsEvictedIsBuiltAgain) {
   for (int i = 0; i < 40 && evicted == 0; ++i) {
     std::ofstream(folder_ / "other") << i;
     machine.hitfs({"put", "00000000000000" + std::to_string(10 + i), folder_ / "other"});
-    auto status = Json::parse(machine.hitfs({"status", "--json"}).output);
-    ASSERT_TRUE(status);
-    evicted = std::as_const(*status)["store"]["evicted_entries"].integer_or(0);
+    const Json status = machine.status();
+    evicted = status["store"]["evicted_entries"].integer_or(0);
   }
   ASSERT_GE(evicted, 1);
   expect_outputs_again(machine, a, "evicted");

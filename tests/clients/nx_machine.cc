@@ -2,13 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include "store/base/json.h"
 #include "tests/support/read_all.h"
 
 namespace hitfs::testing {
 
-NxMachine::NxMachine(std::filesystem::path folder, const TeamServer* server)
-    : folder_(std::move(folder)), root_(folder_ / "cache"), server_(server) {
+NxMachine::NxMachine(std::filesystem::path folder, const TeamServer* server, const std::string& mount_name)
+    : folder_(std::move(folder)), root_(folder_ / mount_name), server_(server) {
   std::filesystem::create_directories(folder_);
 }
 
@@ -17,25 +16,31 @@ Outcome NxMachine::hitfs(std::vector<std::string> arguments) const {
 }
 
 Outcome NxMachine::nx(const NxWorkspace& workspace, const std::vector<std::string>& arguments,
-                      const Environment& environment, const std::string& after) const {
-  return run(job(workspace, arguments, environment, after), kNxMachineLimit);
+                      const Environment& environment, const std::string& after, const std::string& before) const {
+  return run(job(workspace, arguments, environment, after, before), kNxMachineLimit);
 }
 
 Command NxMachine::job(const NxWorkspace& workspace, const std::vector<std::string>& arguments,
-                       const Environment& environment, const std::string& after) const {
+                       const Environment& environment, const std::string& after, const std::string& before) const {
   Command inner = workspace.nx(arguments);
   inner.environment["CI"] = "true";
   inner.environment.erase("NX_CACHE_DIRECTORY");
   for (const auto& [name, value] : environment) inner.environment[name] = value;
   Command command =
       configured({"run", "--mount", root(), "--layout", "nx", "--require", "mount", "--", "sh", "-c",
-                  "\"$@\"; code=$?; cp \"$NX_CACHE_DIRECTORY/run.json\" run.json; CACHE=\"$NX_CACHE_DIRECTORY\"; " +
-                      after + "; exit $code",
+                  "CACHE=\"$NX_CACHE_DIRECTORY\"; { " + before +
+                      "; } && \"$@\"; code=$?; cp \"$CACHE/run.json\" run.json; " + after + "; exit $code",
                   "sh"});
   command.arguments.insert(command.arguments.end(), inner.arguments.begin(), inner.arguments.end());
   command.environment.insert(inner.environment.begin(), inner.environment.end());
+  command.environment["HITFS"] = command.arguments.front();
   command.directory = inner.directory;
   return command;
+}
+
+Json NxMachine::status() const {
+  auto status = Json::parse(hitfs({"status", "--json"}).output);
+  return status ? *std::move(status) : Json();
 }
 
 void NxMachine::pull(const std::vector<std::string>& hashes) const {

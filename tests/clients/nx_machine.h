@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "store/base/json.h"
 #include "tests/clients/nx_workspace.h"
 #include "tests/support/hitfs_program.h"
 #include "tests/support/process.h"
@@ -16,8 +17,10 @@ inline constexpr Milliseconds kNxMachineLimit{120'000};
 // A machine in a folder of its own (store, mount point, home), whose jobs run nx with a mount as its cache folder.
 class NxMachine {
  public:
-  // Without a remote everything stays on this machine.
-  explicit NxMachine(std::filesystem::path folder, const TeamServer* server = nullptr);
+  // Without a server everything stays on this machine, unless set("HITFS_REMOTE", ...) names another.
+  // The mount is FOLDER/MOUNT_NAME: two of the same folder are two mounts of one store.
+  explicit NxMachine(std::filesystem::path folder, const TeamServer* server = nullptr,
+                     const std::string& mount_name = "cache");
   ~NxMachine() { stop_hitfs(store(), "0s"); }
   NxMachine(const NxMachine&) = delete;
   NxMachine& operator=(const NxMachine&) = delete;
@@ -33,13 +36,18 @@ class NxMachine {
   Outcome mount() const { return hitfs({"mount", root(), "--layout", "nx"}); }
 
   using Environment = std::map<std::string, std::string>;
-  // A CI job: `nx ARGUMENTS` below `hitfs run --mount`. `after` is a shell command that runs in it afterwards, with
-  // $CACHE as the mount point, whatever nx said; "$@" in it is the call of nx.
+  // A CI job: `nx ARGUMENTS` below `hitfs run --mount`. `after` is a shell command that runs in it afterwards, whatever
+  // nx said, and `before` one without which nx does not run. In both $CACHE is the mount point, "$@" the call of nx and
+  // $HITFS the program.
   Outcome nx(const NxWorkspace& workspace, const std::vector<std::string>& arguments,
-             const Environment& environment = {}, const std::string& after = ":") const;
+             const Environment& environment = {}, const std::string& after = ":",
+             const std::string& before = ":") const;
   [[nodiscard]] Command job(const NxWorkspace& workspace, const std::vector<std::string>& arguments,
-                            const Environment& environment = {}, const std::string& after = ":") const;
+                            const Environment& environment = {}, const std::string& after = ":",
+                            const std::string& before = ":") const;
 
+  // `hitfs status --json`; null when it cannot be had.
+  [[nodiscard]] Json status() const;
   // Pulls by key, as a prewarm does.
   void pull(const std::vector<std::string>& hashes) const;
 

@@ -1,6 +1,7 @@
 #include "tests/clients/nx_workspace.h"
 
 #include <cstdlib>
+#include <fstream>
 #include <stdexcept>
 
 namespace hitfs::testing {
@@ -34,6 +35,7 @@ void NxWorkspace::add_shared_directory_plugin() {
     }
   }
   fs::copy_file(HITFS_SOURCE "/tests/clients/nx_shared_directory.js", own / "@nx/shared-fs-cache/index.js");
+  std::ofstream(own / "@nx/shared-fs-cache/package.json") << R"({"main": "index.js"})";
 }
 
 Command NxWorkspace::nx(std::vector<std::string> arguments) const {
