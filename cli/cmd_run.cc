@@ -32,10 +32,15 @@ struct Cache {
 Result<MountRequest> mount_for_run(const Context& context, Lease& lease) {
   auto request = mount_request(context);
   if (!request) return request;
+  // Two nx that store the same hash in one folder get in each other's way, and one of them fails (cli/NX.md).
+  request->alone = request->layout.name == "nx";
   Json message = request->json();
   message["op"] = "mount";
   auto mounted = lease.request(message, kMountLimit);
   if (!mounted) return std::move(mounted).error();
+  auto place = percent_decode(std::as_const(*mounted)["mount_point"].text_or(""));
+  if (!place || place->empty()) return Error{Code::internal, "the supervisor did not say where it mounted"};
+  request->mount_point = *place;
   return request;
 }
 
@@ -54,6 +59,10 @@ Cache prepare(const Context& context) {
   if (context.config.layout.name == "nx" && !nowhere) cache.nx = find_nx_workspace(here);
   auto mount = mount_for_run(context, *cache.lease);
   if (mount) {
+    auto wanted = resolve_mount_point(context.arguments.mount_point, false);
+    if (wanted && *wanted != mount->mount_point) {
+      context.output.note("another job uses " + wanted->string() + "; this one has " + mount->mount_point.string());
+    }
     cache.mount = std::move(*mount);
   } else {
     context.output.note("no mount, only the endpoint: " + mount.error().message);

@@ -12,6 +12,7 @@
 #include "fs/slots/slots.h"
 #include "fs/slots/stall_detector.h"
 #include "fs/worker.h"
+#include "store/base/io.h"
 #include "store/base/log.h"
 
 namespace hitfs {
@@ -22,11 +23,12 @@ class FuseDevice final : public MountedDevice {
  public:
   // `device` is a copy of the mount's descriptor: it stays open while the mount is being taken away, so that the
   // worker still there can end in order.
-  FuseDevice(fs::Mount mount, fs::SlotMemory memory, UniqueFd device)
+  FuseDevice(fs::Mount mount, fs::SlotMemory memory, UniqueFd device, std::filesystem::path made)
       : memory_(std::move(memory)),
         device_(std::move(device)),
         mount_(std::move(mount)),
-        stalls_(memory_, device_.get()) {}
+        stalls_(memory_, device_.get()),
+        made_(std::move(made)) {}
 
   int device() const override { return device_.get(); }
   int slots() const override { return memory_.descriptor(); }
@@ -49,7 +51,12 @@ class FuseDevice final : public MountedDevice {
     return json;
   }
 
-  Status unmount() override { return mount_.unmount(); }
+  Status unmount() override {
+    auto gone = mount_.unmount();
+    // Not when somebody put something into it meanwhile.
+    if (gone && !made_.empty()) ::rmdir(made_.c_str());
+    return gone;
+  }
 
   void abort() override {
     memory_.fail_all(device_.get());
@@ -63,6 +70,7 @@ class FuseDevice final : public MountedDevice {
   UniqueFd device_;
   fs::Mount mount_;
   fs::StallDetector stalls_;
+  std::filesystem::path made_;
 };
 
 class FuseMounts final : public MountDriver {
@@ -72,6 +80,13 @@ class FuseMounts final : public MountDriver {
   Result<std::unique_ptr<MountedDevice>> mount(const MountRequest& request) override {
     auto memory = fs::SlotMemory::create();
     if (!memory) return std::move(memory).error();
+    std::error_code failure;
+    auto there = std::filesystem::symlink_status(request.mount_point, failure).type();
+    bool missing = there == std::filesystem::file_type::not_found;
+    if (missing) {
+      auto made = io::make_directories(request.mount_point, 0755, "mount point");
+      if (!made) return std::move(made).error();
+    }
     auto mount = fs::Mount::mount({.mount_point = request.mount_point,
                                    .allow_other = request.allow_other,
                                    .force = request.force,
@@ -79,7 +94,8 @@ class FuseMounts final : public MountDriver {
     if (!mount) return std::move(mount).error();
     UniqueFd device(::fcntl(mount->descriptor(), F_DUPFD_CLOEXEC, 3));
     if (!device) return system_error("duplicate the connection", errno);
-    return std::unique_ptr<MountedDevice>(new FuseDevice(std::move(*mount), std::move(*memory), std::move(device)));
+    return std::unique_ptr<MountedDevice>(new FuseDevice(std::move(*mount), std::move(*memory), std::move(device),
+                                                         missing ? request.mount_point : std::filesystem::path()));
   }
 
   Json worker_options(const MountRequest& request) const override {

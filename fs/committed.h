@@ -59,6 +59,8 @@ class Committed {
   [[nodiscard]] Result<Page> list(const std::string& after, size_t limit) const;
   // The names of entries that are here as an artifact only, most recently used first.
   [[nodiscard]] Result<std::vector<std::string>> packed() const;
+  // Of all namespaces and scopes, oldest first.
+  [[nodiscard]] Result<std::vector<Entry>> retired() const { return reader_.retired(); }
   // The entry that `number` belongs to, also when it is retired or its manifest is damaged.
   [[nodiscard]] Result<Entry> entry_at(Number number) const { return reader_.containing(number); }
 

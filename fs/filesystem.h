@@ -109,7 +109,8 @@ struct FilesystemOptions {
   // `unique` counts from the start again, and that whiteouts and overlays have ended. 0 is always another mount.
   uint64_t connection = 0;
   std::string scope;
-  uid_t uid = 0;  // owner of everything that is shown
+  std::string mount_point;  // never touched, only compared: whoever asks may be led by a name below it
+  uid_t uid = 0;            // owner of everything that is shown
   gid_t gid = 0;
   Milliseconds lookup_patience{2000};  // a lookup waits this long for a remote
   Milliseconds absent_memory{60000};   // for how long a remote's "no" is remembered
@@ -180,6 +181,8 @@ class Filesystem {
   virtual std::vector<uint64_t> take_released() = 0;
   // Finished trees that the daemon has not committed yet.
   virtual size_t uncommitted() const = 0;
+  // The mount is gone for good: nothing is asked for any more. May wait a few seconds for databases of others.
+  virtual void leave() {}
 };
 
 }  // namespace hitfs::fs

@@ -58,7 +58,19 @@ std::optional<Number> MountFilesystem::done_before(const Caller& caller) {
   return state_.lock()->names.done(caller.unique);
 }
 
-Answer<NodeReply> MountFilesystem::make(const Caller& caller, Number parent, std::string_view name, NameRecord record) {
+void MountFilesystem::make(const Caller& caller, Number parent, std::string_view name, NameRecord record,
+                           Reply<NodeReply> reply) {
+  RowsFirst rows;
+  auto made = make_checked(caller, parent, name, record, rows);
+  if (!rows.any()) return made.give(std::move(reply));
+  auto again = [=, this, name = std::string(name)](RowsFirst& more) {
+    return make_checked(caller, parent, name, record, more);
+  };
+  after_rows<NodeReply>(rows, std::move(again), std::move(reply));
+}
+
+Answer<NodeReply> MountFilesystem::make_checked(const Caller& caller, Number parent, std::string_view name,
+                                                NameRecord record, RowsFirst& rows) {
   auto log = log_.lock();
   if (auto number = done_before(caller)) {
     auto attributes = attributes_of(*number);
@@ -68,6 +80,7 @@ Answer<NodeReply> MountFilesystem::make(const Caller& caller, Number parent, std
   auto there = existing(parent, name);
   if (!there) return there.error();
   if (there->exists()) return FsError::exists;
+  if (promise_in_the_way(parent, name, rows)) return FsError::busy;
   {
     auto state = state_.lock();
     record.number = state->names.take_number();
@@ -75,7 +88,11 @@ Answer<NodeReply> MountFilesystem::make(const Caller& caller, Number parent, std
   }
   record.name = name;
   if (auto done = change(log, record); !done) return disk_error(done.error());
-  if (record.parent == kRootNumber) state_.lock()->without_rows.erase(record.name);
+  if (record.parent == kRootNumber) {
+    auto state = state_.lock();
+    state->without_rows.erase(record.name);
+    state->missed.erase(record.name);
+  }
   // Before anybody can remove it again: the log's lock is still held.
   hand_out(record.number, 0);
   if (record.op == NameOp::create && layout_.completion() == Completion::close) {
@@ -91,14 +108,16 @@ void MountFilesystem::create(const Caller& caller, Number parent, std::string_vi
                              Reply<NodeReply> reply) {
   auto record = record_for(caller, NameOp::create);
   record.mode = mode & kFileModes;
-  make(caller, parent, name, std::move(record)).give(std::move(reply));
+  make(caller, parent, name, std::move(record), std::move(reply));
 }
 
 void MountFilesystem::make_directory(const Caller& caller, Number parent, std::string_view name, uint16_t mode,
                                      Reply<NodeReply> reply) {
+  // A tool's own store begins.
+  if (rows_ && parent == kRootNumber && committed_.key_of(name)) adopt_database_of(caller, [] {});
   auto record = record_for(caller, NameOp::make_directory);
   record.mode = mode & kDirectoryModes;
-  make(caller, parent, name, std::move(record)).give(std::move(reply));
+  make(caller, parent, name, std::move(record), std::move(reply));
 }
 
 void MountFilesystem::make_symlink(const Caller& caller, Number parent, std::string_view name, std::string_view target,
@@ -108,7 +127,7 @@ void MountFilesystem::make_symlink(const Caller& caller, Number parent, std::str
   auto record = record_for(caller, NameOp::make_symlink);
   record.mode = 0777;
   record.other_name = target;
-  make(caller, parent, name, std::move(record)).give(std::move(reply));
+  make(caller, parent, name, std::move(record), std::move(reply));
 }
 
 Answer<bool> MountFilesystem::is_empty(const Existing& directory) {
@@ -166,7 +185,7 @@ void MountFilesystem::unlink(const Caller& caller, Number parent, std::string_vi
   auto again = [this, caller, parent, name = std::string(name)](RowsFirst& more) {
     return remove(caller, parent, name, false, more);
   };
-  after_rows(rows, std::move(again), std::move(reply));
+  after_rows<Ok>(rows, std::move(again), std::move(reply));
 }
 
 void MountFilesystem::remove_directory(const Caller& caller, Number parent, std::string_view name, Reply<Ok> reply) {
@@ -176,7 +195,7 @@ void MountFilesystem::remove_directory(const Caller& caller, Number parent, std:
   auto again = [this, caller, parent, name = std::string(name)](RowsFirst& more) {
     return remove(caller, parent, name, true, more);
   };
-  after_rows(rows, std::move(again), std::move(reply));
+  after_rows<Ok>(rows, std::move(again), std::move(reply));
 }
 
 bool MountFilesystem::is_below(Number number, Number ancestor) {
@@ -276,7 +295,7 @@ void MountFilesystem::rename(const Caller& caller, Number parent, std::string_vi
   auto again = [=, this, name = std::string(name), new_name = std::string(new_name)](RowsFirst& more) {
     return rename_checked(caller, parent, name, new_parent, new_name, mode, more);
   };
-  after_rows(rows, std::move(again), std::move(reply));
+  after_rows<Ok>(rows, std::move(again), std::move(reply));
 }
 
 // The marker file appeared in a directory at the top that has an entry's name: the directory is complete.

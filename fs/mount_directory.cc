@@ -205,6 +205,7 @@ bool MountFilesystem::list_entries(uint64_t offset, DirectoryFiller& filler) {
         const auto& name = entry.key.name;
         const auto* whiteout = tree.whiteout(name);
         bool hidden = whiteout != nullptr && (whiteout->tree != 0 || entry.id <= whiteout->entry_id);
+        hidden = hidden || is_being_stored(*state, name);
         bool listed_before = tree.own_names(kRootNumber)->find(name) || state->recent_commits.names().find(name);
         if (hidden || listed_before) continue;
         auto type = entry.kind == EntryKind::file ? FileType::file : FileType::directory;

@@ -20,11 +20,13 @@ void MountFilesystem::on_events(const EventBatch& batch) {
     resume_commits();
     if (rows_) tasks_->add([this] { check_published(); });
   }
+  read_announcements(batch);
   for (const auto& event : batch.events) {
     switch (event.kind) {
       case DaemonEvent::Kind::committed: on_committed(event); break;
       case DaemonEvent::Kind::retired: on_retired(event); break;
-      case DaemonEvent::Kind::report: break;  // for whoever calls take_uses()
+      case DaemonEvent::Kind::announced: break;  // asked for below, once
+      case DaemonEvent::Kind::report: break;     // for whoever calls take_uses()
     }
   }
 }

@@ -76,6 +76,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   void resume_commits() override;
   std::vector<uint64_t> take_released() override;
   size_t uncommitted() const override;
+  void leave() override;
 
  private:
   using Log = Guarded<std::unique_ptr<NamesLog>>::Lock;
@@ -104,6 +105,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   void sweep();
   void complete_missed_markers(Log& log);
   void collect_unreferenced();
+  void know_retired();
 
   // mount_lookup.cc
   Answer<Existing> existing(Number parent, std::string_view name);
@@ -140,7 +142,9 @@ class MountFilesystem final : public Filesystem, private RowSource {
   void compact_when_worthwhile(Log& log);
   NameRecord record_for(const Caller& caller, NameOp op);
   std::optional<Number> done_before(const Caller& caller);
-  Answer<NodeReply> make(const Caller& caller, Number parent, std::string_view name, NameRecord record);
+  void make(const Caller& caller, Number parent, std::string_view name, NameRecord record, Reply<NodeReply> reply);
+  Answer<NodeReply> make_checked(const Caller& caller, Number parent, std::string_view name, NameRecord record,
+                                 RowsFirst& rows);
   Answer<Ok> remove(const Caller& caller, Number parent, std::string_view name, bool directory, RowsFirst& rows);
   Answer<bool> is_empty(const Existing& directory);
   Answer<Ok> rename_checked(const Caller& caller, Number parent, std::string_view name, Number new_parent,
@@ -220,16 +224,30 @@ class MountFilesystem final : public Filesystem, private RowSource {
   bool rows_in_the_way(Number parent, std::string_view name, RowsFirst& rows);
   bool rename_has_rows_in_the_way(Number parent, std::string_view name, Number new_parent, std::string_view new_name,
                                   const Existing& target, RowsFirst& rows);
-  void after_rows(const RowsFirst& rows, std::function<Answer<Ok>(RowsFirst&)> change, Reply<Ok> reply);
-  static bool shows_whole(const MountState& state, const std::string& name, const Entry& entry);
+  template <typename T>
+  void after_rows(const RowsFirst& rows, std::function<Answer<T>(RowsFirst&)> change, Reply<T> reply);
+  bool shows_whole(const MountState& state, const std::string& name, const Entry& entry) const;
   std::optional<Entry> published_entry(std::string_view name);
   bool lingers(const std::string& name, uint64_t entry_id);
+  void show_for_a_while(const Entry& retired);
   void take_rows_away(const std::string& name, uint64_t entry_id);
   void end_lingering();
   void check_published();
   void unpack_what_is_packed();
 
+  // mount_announced.cc
+  std::vector<std::string> announced() override;
+  bool announce(const std::string& hash) override;
+  void read_announcements(const EventBatch& batch);
+  bool is_promised(std::string_view name);
+  void lookup_promised(const Key& key, const std::string& name, uint64_t unique, Reply<NodeReply> reply);
+  void give_up(const std::string& name, const std::shared_ptr<Reply<NodeReply>>& waiting);
+  bool promise_in_the_way(Number parent, std::string_view name, RowsFirst& rows);
+
   // mount_stores.cc
+  void note_miss(std::string_view name);
+  bool is_being_stored(const MountState& state, std::string_view name) const;
+  void show_what_was_kept_back();
   void find_broken_stores(bool new_mount);
   void note_store(const Caller& caller, std::string_view name, std::string_view new_name);
   void mend_broken_stores();
@@ -237,8 +255,11 @@ class MountFilesystem final : public Filesystem, private RowSource {
   Answer<Ok> drop_names(Log& log, Number parent, const std::string& name, Number number);
 
   // mount_made_names.cc
-  bool lookup_made(Number parent, std::string_view name, Reply<NodeReply>& reply);
-  void lookup_link(const Placement& place, const std::string& name, Reply<NodeReply> reply);
+  bool lookup_made(const Caller& caller, Number parent, std::string_view name, Reply<NodeReply>& reply);
+  void lookup_database(const Caller& caller, const std::string& name, const std::string& target,
+                       Reply<NodeReply> reply);
+  void lookup_workspace(const std::string& name, const std::filesystem::path& target, Reply<NodeReply> reply);
+  void adopt_database_of(const Caller& caller, std::function<void()> done);
   Answer<NodeReply> make_link(const std::string& name, const std::string& target);
   Answer<NodeReply> make_output(Number folder, std::string_view name);
   Answer<Ok> copy_blob(const Digest& blob, Number to);
@@ -264,9 +285,11 @@ class MountFilesystem final : public Filesystem, private RowSource {
   mutable Guarded<std::unique_ptr<NamesLog>> log_;
   mutable Guarded<MountState> state_;
   std::atomic<uint64_t> next_compaction_{0};  // size of the log
+  uint64_t announcements_read_ = 0;           // of the thread that tells of events
   // Last, so that their threads end before the rest goes.
   std::unique_ptr<TaskQueue> tasks_;
   std::unique_ptr<RowKeeper> rows_;  // where the layout has rows
+  std::atomic<bool> said_unseen_{false};
   std::unique_ptr<Unpacker> unpacker_;
   std::unique_ptr<CommitQueue> commits_;
   std::unique_ptr<PendingLookups> lookups_;

@@ -76,6 +76,7 @@ MountFilesystem::Visible MountFilesystem::visible_entry(std::string_view name) {
   }
   if (!*found && rows_) *found = published_entry(name);
   auto state = state_.lock();
+  if (is_being_stored(*state, name)) return {std::nullopt, true};
   const auto* whiteout = state->names.whiteout(name);
   if (whiteout == nullptr) return {*std::move(found)};
   if (whiteout->tree != 0) return {std::nullopt, true};
@@ -85,11 +86,13 @@ MountFilesystem::Visible MountFilesystem::visible_entry(std::string_view name) {
 }
 
 void MountFilesystem::lookup(const Caller& caller, Number parent, std::string_view name, Reply<NodeReply> reply) {
-  if (rows_ && lookup_made(parent, name, reply)) return;
+  if (rows_ && lookup_made(caller, parent, name, reply)) return;
   if (auto answer = lookup_here(parent, name)) return answer->give(std::move(reply));
   auto key = committed_.key_of(name);
   // Where rows decide, a name without one is asked for by whoever is about to make it.
-  if (!key || rows_) return reply.fail(FsError::not_found);
+  if (key && rows_ && !is_promised(name)) note_miss(name);
+  if (!key || (rows_ && !is_promised(name))) return reply.fail(FsError::not_found);
+  if (rows_) return lookup_promised(*key, std::string(name), caller.unique, std::move(reply));
   lookups_->wait_for(*key, std::string(name), caller.unique, std::move(reply));
 }
 

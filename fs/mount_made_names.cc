@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "fs/mount_filesystem.h"
+#include "fs/nx/own_database.h"
 #include "store/base/io.h"
 #include "store/base/log.h"
 #include "store/layouts/nx.h"
@@ -17,11 +18,14 @@ constexpr std::string_view kWorkspaces = "workspaces/";
 }  // namespace
 
 // True when the lookup is answered (or will be) here.
-bool MountFilesystem::lookup_made(Number parent, std::string_view name, Reply<NodeReply>& reply) {
+bool MountFilesystem::lookup_made(const Caller& caller, Number parent, std::string_view name, Reply<NodeReply>& reply) {
   if (parent == kRootNumber) {
     auto place = layout_.place(name);
     if (place.name_class != NameClass::link) return false;
-    lookup_link(place, std::string(name), std::move(reply));
+    auto target = options_.store.private_folder(options_.mount_name) / place.name;
+    bool workspace = place.name.starts_with(kWorkspaces);
+    if (workspace) lookup_workspace(std::string(name), target, std::move(reply));
+    if (!workspace) lookup_database(caller, std::string(name), target.string(), std::move(reply));
     return true;
   }
   Number folder = 0;
@@ -39,9 +43,37 @@ bool MountFilesystem::lookup_made(Number parent, std::string_view name, Reply<No
   return true;
 }
 
-void MountFilesystem::lookup_link(const Placement& place, const std::string& name, Reply<NodeReply> reply) {
-  auto target = options_.store.private_folder(options_.mount_name) / place.name;
-  if (!place.name.starts_with(kWorkspaces)) return make_link(name, target.string()).give(std::move(reply));
+// Each nx that opens a shared database is seen here: the kernel keeps no such name.
+void MountFilesystem::lookup_database(const Caller& caller, const std::string& name, const std::string& target,
+                                      Reply<NodeReply> reply) {
+  auto waiting = std::make_shared<Reply<NodeReply>>(std::move(reply));
+  adopt_database_of(caller, [this, name, target, waiting] {
+    auto made = make_link(name, target);
+    if (made) made->entry_timeout = Nanoseconds(0);
+    made.give(std::move(*waiting));
+  });
+}
+
+// An nx that nobody led to a folder in this mount has its own database elsewhere.
+void MountFilesystem::adopt_database_of(const Caller& caller, std::function<void()> done) {
+  auto folder = own_database_folder(caller.pid, options_.mount_point);
+  if (folder && *folder) {
+    return rows_->adopt(**folder, [done](const Status& adopted) {
+      if (!adopted) kLog.warn("nx_database outside of the mount: {}", adopted.error().message);
+      done();
+    });
+  }
+  if (!folder && !said_unseen_.exchange(true)) {
+    kLog.warn(
+        "{}: if it is an nx without NX_WORKSPACE_DATA_DIRECTORY (hitfs run exports it), its own database may "
+        "speak of files that are gone",
+        folder.error().message);
+  }
+  done();
+}
+
+void MountFilesystem::lookup_workspace(const std::string& name, const std::filesystem::path& target,
+                                       Reply<NodeReply> reply) {
   auto waiting = std::make_shared<Reply<NodeReply>>(std::move(reply));
   mend_broken_stores();
   rows_->prepare(nx_version_in(name).value_or(""), [this, name, target, waiting](const Status& prepared) {

@@ -36,12 +36,16 @@ void MountFilesystem::unpack_what_is_packed() {
 // --- what may have a row ---
 
 // True when `name` shows an entry as it was stored: nothing of it is removed or written over in this mount.
-bool MountFilesystem::shows_whole(const MountState& state, const std::string& name, const Entry& entry) {
+bool MountFilesystem::shows_whole(const MountState& state, const std::string& name, const Entry& entry) const {
   const auto& names = state.names;
-  if (names.own_names(kRootNumber)->find(name)) return false;
+  if (names.own_names(kRootNumber)->find(name) || is_being_stored(state, name)) return false;
   const auto* whiteout = names.whiteout(name);
   if (whiteout != nullptr && (whiteout->tree != 0 || entry.id <= whiteout->entry_id)) return false;
   return names.is_whole(entry.id, entry.span);
+}
+
+void MountFilesystem::leave() {
+  if (rows_) rows_->leave();
 }
 
 bool MountFilesystem::publish(const std::string& hash) {
@@ -52,6 +56,7 @@ bool MountFilesystem::publish(const std::string& hash) {
   auto state = state_.lock();
   if (!shows_whole(*state, hash, **found)) return false;
   state->published[hash] = {(*found)->id};
+  state->announced.erase(hash);
   state->without_rows.erase(hash);
   return true;
 }
@@ -123,6 +128,7 @@ bool MountFilesystem::rows_in_the_way(Number parent, std::string_view name, Rows
 bool MountFilesystem::rename_has_rows_in_the_way(Number parent, std::string_view name, Number new_parent,
                                                  std::string_view new_name, const Existing& target, RowsFirst& rows) {
   if (!rows_) return false;
+  if (promise_in_the_way(new_parent, new_name, rows)) return true;
   bool at_top = parent == kRootNumber && new_parent == kRootNumber;
   // Both halves of a store: aside, and back in place.
   if (at_top && (layout_.aside(name) == new_name || layout_.aside(new_name) == name)) return false;
@@ -131,8 +137,9 @@ bool MountFilesystem::rename_has_rows_in_the_way(Number parent, std::string_view
 }
 
 // Carries a change out when the rows in its way are gone, on the keeper's thread: no row is made in between.
-void MountFilesystem::after_rows(const RowsFirst& rows, std::function<Answer<Ok>(RowsFirst&)> change, Reply<Ok> reply) {
-  auto waiting = std::make_shared<Reply<Ok>>(std::move(reply));
+template <typename T>
+void MountFilesystem::after_rows(const RowsFirst& rows, std::function<Answer<T>(RowsFirst&)> change, Reply<T> reply) {
+  auto waiting = std::make_shared<Reply<T>>(std::move(reply));
   auto done = [this, rows, change = std::move(change), waiting](const Status& removed) {
     if (!removed) {
       kLog.warn("rows of={} stay, and so does the name: {}", rows.hash + rows.database, removed.error().message);
@@ -143,15 +150,21 @@ void MountFilesystem::after_rows(const RowsFirst& rows, std::function<Answer<Ok>
       if (state->without_rows.size() > kMostWithoutRows) state->without_rows.clear();
       state->without_rows.insert(rows.hash + rows.database);
       state->published.erase(rows.hash);
+      state->announced.erase(rows.hash);
     }
     RowsFirst more;
     auto answer = change(more);
     if (more.any()) return after_rows(more, change, std::move(*waiting));
+    if (!answer && !rows.hash.empty()) rows_->project(rows.hash);  // its files stay
     answer.give(std::move(*waiting));
   };
   if (rows.hash.empty()) return rows_->wipe(rows.database, std::move(done));
   rows_->remove(rows.hash, std::move(done));
 }
+
+template void MountFilesystem::after_rows(const RowsFirst&, std::function<Answer<Ok>(RowsFirst&)>, Reply<Ok>);
+template void MountFilesystem::after_rows(const RowsFirst&, std::function<Answer<NodeReply>(RowsFirst&)>,
+                                          Reply<NodeReply>);
 
 // --- entries that go ---
 
@@ -187,6 +200,16 @@ bool MountFilesystem::lingers(const std::string& name, uint64_t entry_id) {
   return true;
 }
 
+// Its rows are gone since the worker began; who read one before that must find the files.
+void MountFilesystem::show_for_a_while(const Entry& retired) {
+  auto now = committed_.find(retired.key.name);
+  if (committed_.key_of(retired.key.name) != retired.key || !now || *now) return;
+  auto state = state_.lock();
+  if (!shows_whole(*state, retired.key.name, retired)) return;
+  state->published[retired.key.name] = {retired.id, PublishedEntry::State::gone,
+                                        options_.clock->now() + options_.row_grace};
+}
+
 void MountFilesystem::take_rows_away(const std::string& name, uint64_t entry_id) {
   rows_->remove(name, [this, name, entry_id](const Status& removed) {
     if (!removed) kLog.warn("rows of={} stay for now: {}", name, removed.error().message);
@@ -202,6 +225,7 @@ void MountFilesystem::take_rows_away(const std::string& name, uint64_t entry_id)
 void MountFilesystem::end_lingering() {
   if (!rows_) return;
   mend_broken_stores();
+  show_what_was_kept_back();
   std::vector<std::pair<std::string, uint64_t>> hidden;
   std::vector<std::pair<std::string, uint64_t>> again;
   {
@@ -228,6 +252,7 @@ void MountFilesystem::end_lingering() {
   }
   for (const auto& [name, entry_id] : again) take_rows_away(name, entry_id);
   for (const auto& [name, entry_id] : hidden) {
+    rows_->announce({name});  // a remote may have it
     notifier_.invalidate_name(kRootNumber, name);
     tasks_->add([this, id = entry_id] { invalidate_names(id); });
   }

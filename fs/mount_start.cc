@@ -84,7 +84,18 @@ Status MountFilesystem::start() {
   }
   for (const auto& [id, name] : trees) commits_->add(id, name);
   complete_missed_markers(log);
+  know_retired();
   return Ok{};
+}
+
+// The events that told of them may be long gone, and the worker before with what it knew.
+void MountFilesystem::know_retired() {
+  auto retired = committed_.retired();
+  if (!retired) return kLog.warn("retired entries mount={} error={}", options_.mount_name, retired.error().message);
+  for (const auto& entry : *retired) {
+    if (rows_) show_for_a_while(entry);
+    on_retired({.number = 0, .kind = DaemonEvent::Kind::retired, .key = entry.key, .entry_id = entry.id});
+  }
 }
 
 void MountFilesystem::sweep() {

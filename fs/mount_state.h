@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "fs/names/name_tree.h"
+#include "fs/nx/announced_names.h"
 #include "store/base/clock.h"
 #include "store/key.h"
 #include "store/manifest.h"
@@ -123,8 +124,10 @@ struct MountState {
   Bookmarks bookmarks;
   std::unordered_map<std::string, MonotonicTime> damage_reports;                         // by key: when
   std::unordered_map<std::string, PublishedEntry, TextHash, std::equal_to<>> published;  // by name
+  AnnouncedNames announced;
   std::set<uint64_t> lingering;                  // retired entries that are published
   std::map<std::string, StoreAside> asides;      // by the name that a tree has while it is being stored
+  std::map<std::string, MonotonicTime, std::less<>> missed;  // entry names that were looked up in vain just now: until
   std::unordered_set<std::string> without_rows;  // names below which something was removed, after their rows
   std::unordered_map<uint64_t, Key> uses;        // entries answered since the last report
 };

@@ -1,3 +1,8 @@
+// A tool's own store of a name, in a layout with rows.
+//
+// While it goes on no entry of that name is shown: one that another machine or another mount stored at the same time
+// would stand in the way of the tool's next step, and its build would fail.
+//
 // Stores that were broken off. A tool that sets a finished tree aside for a moment (`<hash>-backup`) and dies there
 // leaves its row without files, and its next store of that hash fails. The tree is whole: it gets its name back.
 #include <sys/types.h>
@@ -15,10 +20,42 @@ namespace {
 constexpr log::Logger kLog{log::Folder::fs};
 // A store takes milliseconds between its renames. For whoever cannot be seen.
 constexpr Milliseconds kLongestStore{10'000};
+// From the look whether a name is free to the folder of that name. Microseconds, but for a process that waits its turn.
+constexpr Milliseconds kBeforeAStore{1000};
+constexpr size_t kMostMissed = 65'536;
 
 bool is_dead(pid_t pid) { return ::kill(pid, 0) < 0 && errno == ESRCH; }
 
 }  // namespace
+
+void MountFilesystem::note_miss(std::string_view name) {
+  auto state = state_.lock();
+  // Looked up in the middle of a store: what it becomes must be seen at once.
+  if (state->names.own_names(kRootNumber)->find(layout_.aside(name))) return;
+  if (state->missed.size() < kMostMissed) {
+    state->missed.insert_or_assign(std::string(name), options_.clock->now() + kBeforeAStore);
+  }
+}
+
+bool MountFilesystem::is_being_stored(const MountState& state, std::string_view name) const {
+  if (!rows_) return false;
+  auto missed = state.missed.find(name);
+  if (missed != state.missed.end() && options_.clock->now() < missed->second) return true;
+  return state.names.own_names(kRootNumber)->find(layout_.aside(name)).has_value();
+}
+
+void MountFilesystem::show_what_was_kept_back() {
+  std::vector<std::string> over;
+  {
+    auto state = state_.lock();
+    auto now = options_.clock->now();
+    for (const auto& [name, until] : state->missed) {
+      if (now >= until) over.push_back(name);
+    }
+    for (const auto& name : over) state->missed.erase(name);
+  }
+  for (const auto& name : over) rows_->project(name);
+}
 
 // What a worker before, or a mount before, left: of a mount before nobody lives.
 void MountFilesystem::find_broken_stores(bool new_mount) {

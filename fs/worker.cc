@@ -65,6 +65,7 @@ FilesystemOptions filesystem_options(const WorkerOptions& options, const SlotMem
   result.mount_name = options.mount_name;
   result.connection = slots.header().connection;
   result.scope = options.scope;
+  result.mount_point = options.mount_point;
   result.uid = options.uid;
   result.gid = options.gid;
   result.lookup_patience = options.lookup_patience;
@@ -106,6 +107,7 @@ Status serve(const WorkerOptions& options) {
   auto end = wait_for_end((*server)->gone_fd(), signals->get());
   hand_over(**filesystem, Deadline::after(kHandOver));
   if (end == End::terminated) (*server)->quiesce(Deadline::after(kQuiet));
+  if (end == End::unmounted) (*filesystem)->leave();
   link.report(Deadline::after(kLastReport));
   kLog.info("mount_left path={} unmounted={}", options.mount_point, end == End::unmounted);
   // Readers may sit in their read, the link in its long poll, and whoever still waits for an answer gets it from the

@@ -21,7 +21,7 @@ struct WorkerOptions {
   uid_t uid = 0;  // owner of everything that is shown
   gid_t gid = 0;
   Milliseconds lookup_patience{2000};
-  std::string mount_point;  // for logs only: a worker never touches a path in its own mount
+  std::string mount_point;  // never touched: a worker does not look into its own mount
 
   int fuse_fd = -1;   // the connection
   int slots_fd = -1;  // SlotMemory

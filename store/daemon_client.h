@@ -48,6 +48,7 @@ struct DaemonEvent {
     committed,  // `key` now has entry `entry_id`; forget a remembered "no"
     retired,    // `entry_id` is no longer found by `key`: hide the name, let go of its numbers, then released()
     report,     // send the uses that you have collected, then ask again
+    announced,  // there are new keys in GET /v1/announced: on a remote, and not here
   };
   uint64_t number = 0;
   Kind kind = Kind::committed;

@@ -18,9 +18,10 @@ constexpr Names<StoreOutcome, 4> kStoreOutcomes{{{"stored", StoreOutcome::stored
                                                  {"same", StoreOutcome::same},
                                                  {"different", StoreOutcome::different},
                                                  {"refused", StoreOutcome::refused}}};
-constexpr Names<DaemonEvent::Kind, 3> kEventKinds{{{"committed", DaemonEvent::Kind::committed},
+constexpr Names<DaemonEvent::Kind, 4> kEventKinds{{{"committed", DaemonEvent::Kind::committed},
                                                    {"retired", DaemonEvent::Kind::retired},
-                                                   {"report", DaemonEvent::Kind::report}}};
+                                                   {"report", DaemonEvent::Kind::report},
+                                                   {"announced", DaemonEvent::Kind::announced}}};
 constexpr std::array kCodes{Code::not_found, Code::invalid_argument, Code::permission_denied, Code::unavailable,
                             Code::no_space,  Code::corrupt,          Code::internal};
 
@@ -55,7 +56,7 @@ Result<DaemonEvent> event_from(const Json& json) {
   event.kind = *kind;
   event.number = number_in(json, "number");
   event.entry_id = number_in(json, "entry");
-  if (event.kind == DaemonEvent::Kind::report) return event;
+  if (!has_key(event.kind)) return event;
   auto key = Key::parse(json["key"].text_or(""), "");
   if (!key) return in_context("an event of the daemon", std::move(key).error());
   event.key = *std::move(key);
@@ -63,6 +64,10 @@ Result<DaemonEvent> event_from(const Json& json) {
 }
 
 }  // namespace
+
+bool has_key(DaemonEvent::Kind kind) {
+  return kind == DaemonEvent::Kind::committed || kind == DaemonEvent::Kind::retired;
+}
 
 Json fetch_request(const Key& key, Milliseconds wait) {
   return Json::Object{{"key", key.text()}, {"wait_ms", wait.count()}};

@@ -16,6 +16,8 @@ namespace hitfs {
 Result<FetchReply> fetch_reply_from(const Json& json);
 Result<CommitReply> commit_reply_from(const Json& json);
 Result<StoreReply> store_reply_from(const Json& json);
+// Whether an event of that kind is about an entry.
+[[nodiscard]] bool has_key(DaemonEvent::Kind kind);
 Result<EventBatch> event_batch_from(const Json& json);
 [[nodiscard]] Json uses_request(const std::string& front, const std::vector<Use>& uses);
 [[nodiscard]] Json released_request(const std::string& front, const std::vector<uint64_t>& entry_ids);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <deque>
 #include <map>
@@ -45,6 +46,7 @@ class DiskStoreReader final : public StoreReader {
   Result<Entry> containing(uint64_t number) override;
   Result<std::vector<Entry>> list(const std::string& scope, const std::string& space, const std::string& after,
                                   size_t limit) override;
+  Result<std::vector<Entry>> retired() override;
   Result<std::shared_ptr<const MappedManifest>> manifest(uint64_t entry_id) override;
   Result<size_t> read(const Digest& blob, std::span<std::byte> into, uint64_t offset) override;
   Result<Location> locate(const Digest& blob) override;
@@ -169,6 +171,15 @@ Result<std::vector<Entry>> DiskStoreReader::list(const std::string& scope, const
     }
     if (rows->size() < wanted) break;
   }
+  return entries;
+}
+
+Result<std::vector<Entry>> DiskStoreReader::retired() {
+  auto rows = index_->retired();
+  if (!rows) return in_context("retired entries", std::move(rows).error());
+  std::vector<Entry> entries;
+  for (auto& row : *rows) entries.push_back(std::move(row.entry));
+  std::sort(entries.begin(), entries.end(), [](const Entry& one, const Entry& other) { return one.id < other.id; });
   return entries;
 }
 

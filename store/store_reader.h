@@ -33,6 +33,10 @@ class StoreReader {
   virtual Result<std::vector<Entry>> list(const std::string& scope, const std::string& space, const std::string& after,
                                           size_t limit) = 0;
 
+  // Entries that are no longer found by their keys and whose bytes are still here, oldest first. None where nobody can
+  // hold on to one.
+  virtual Result<std::vector<Entry>> retired() { return std::vector<Entry>{}; }
+
   // Mapped and cached (the last few hundred).
   virtual Result<std::shared_ptr<const MappedManifest>> manifest(uint64_t entry_id) = 0;
 

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "store/access_log.h"
+#include "store/daemon_messages.h"
 #include "store/push_queue.h"
 #include "sync/outgoing.h"
 #include "sync/status.h"
@@ -60,6 +61,7 @@ std::string_view to_text(DaemonEvent::Kind kind) {
     case DaemonEvent::Kind::committed: return "committed";
     case DaemonEvent::Kind::retired: return "retired";
     case DaemonEvent::Kind::report: return "report";
+    case DaemonEvent::Kind::announced: return "announced";
   }
   return "report";
 }
@@ -67,10 +69,9 @@ std::string_view to_text(DaemonEvent::Kind kind) {
 Json to_json(const EventBatch& batch) {
   Json::Array events;
   for (const auto& event : batch.events) {
-    bool has_key = event.kind != DaemonEvent::Kind::report;
     events.push_back(Json::Object{{"number", event.number},
                                   {"kind", to_text(event.kind)},
-                                  {"key", has_key ? event.key.text() : ""},
+                                  {"key", has_key(event.kind) ? event.key.text() : ""},
                                   {"entry", event.entry_id}});
   }
   return Json::Object{
@@ -115,6 +116,7 @@ Control::Route Control::route_of(const HttpRequest& request) {
       {"POST", "/v1/artifact", &Control::artifact},
       {"POST", "/v1/unpack", &Control::unpack},
       {"GET", "/v1/events", &Control::events},
+      {"GET", "/v1/announced", &Control::announced},
       {"POST", "/v1/released", &Control::released},
       {"POST", "/v1/uses", &Control::uses},
       {"GET", "/v1/status", &Control::status},
@@ -156,7 +158,10 @@ void Control::fetch(const HttpRequest&, const Json& body, HttpResponder responde
   auto key = key_of(body["key"]);
   if (!key) return responder.send(error_reply(key.error()));
   auto shared = std::make_shared<HttpResponder>(std::move(responder));
-  parts_.fetcher.fetch(*key, Milliseconds(body["wait_ms"].integer_or(0)), [shared](FetchReply reply) {
+  auto wait = Milliseconds(body["wait_ms"].integer_or(0));
+  auto* announcements = &parts_.announcements;
+  parts_.fetcher.fetch(*key, wait, [announcements, key = *key, shared](FetchReply reply) {
+    if (reply.outcome != FetchOutcome::here) announcements->drop(key);
     shared->send(json_reply(
         200, Json::Object{{"outcome", to_text(reply.outcome)}, {"entry", reply.entry_id}, {"why", reply.why}}));
   });
@@ -219,6 +224,13 @@ void Control::events(const HttpRequest& request, const Json&, HttpResponder resp
   parts_.events.poll(query_value(request.query, "front"), query_value(request.query, "epoch"),
                      to_number(query_value(request.query, "after")),
                      [shared](const EventBatch& batch) { shared->send(json_reply(200, to_json(batch))); });
+}
+
+void Control::announced(const HttpRequest& request, const Json&, HttpResponder responder) {
+  auto page = parts_.announcements.after(to_number(query_value(request.query, "after")));
+  Json::Array keys;
+  for (const auto& key : page.keys) keys.emplace_back(key.text());
+  responder.send(json_reply(200, Json::Object{{"next", page.next}, {"keys", std::move(keys)}}));
 }
 
 void Control::released(const HttpRequest&, const Json& body, HttpResponder responder) {

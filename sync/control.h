@@ -6,6 +6,7 @@
 
 #include "store/base/guarded.h"
 #include "store/store_paths.h"
+#include "sync/announcements.h"
 #include "sync/event_log.h"
 #include "sync/fetcher.h"
 #include "sync/handover.h"
@@ -32,6 +33,7 @@ class Control final : public HttpHandler {
     Handover& handover;
     Retirement& retirement;
     EventLog& events;
+    Announcements& announcements;
     Sessions& sessions;
     RunLists& lists;
     Prewarmer& prewarmer;
@@ -52,6 +54,7 @@ class Control final : public HttpHandler {
   void artifact(const HttpRequest&, const Json& body, HttpResponder responder);
   void unpack(const HttpRequest&, const Json& body, HttpResponder responder);
   void events(const HttpRequest& request, const Json& body, HttpResponder responder);
+  void announced(const HttpRequest& request, const Json& body, HttpResponder responder);
   void released(const HttpRequest&, const Json& body, HttpResponder responder);
   void uses(const HttpRequest&, const Json& body, HttpResponder responder);
   void status(const HttpRequest&, const Json& body, HttpResponder responder);

@@ -36,6 +36,7 @@ class Daemon {
   Daemon() = default;
   Status open(const DaemonOptions& options);
   void build_parts(const DaemonOptions& options);
+  [[nodiscard]] bool may_come_back(const Entry& retired, const std::string& why) const;
   Status serve();
 
   StorePaths paths_;
@@ -44,6 +45,7 @@ class Daemon {
   std::unique_ptr<RemoteSet> remotes_;
   std::unique_ptr<TimerQueue> timers_;
   std::unique_ptr<EventLog> events_;
+  std::unique_ptr<Announcements> announcements_;
   std::unique_ptr<Sessions> sessions_;
   std::unique_ptr<Retirement> retirement_;
   std::unique_ptr<Fetcher> fetcher_;
@@ -55,7 +57,7 @@ class Daemon {
   std::unique_ptr<Control> control_;
   UniqueFd socket_;
   std::unique_ptr<HttpServer> server_;
-  std::jthread after_reboot_;  // checks what a power cut may have taken; ends first
+  std::jthread at_start_;  // checks what a power cut may have taken, and looks for what was evicted; ends first
 };
 
 Result<std::unique_ptr<Daemon>> Daemon::start(const DaemonOptions& options) {
@@ -93,36 +95,45 @@ Status Daemon::open(const DaemonOptions& options) {
 void Daemon::build_parts(const DaemonOptions& options) {
   timers_ = std::make_unique<TimerQueue>();
   events_ = std::make_unique<EventLog>(*timers_);
+  announcements_ = std::make_unique<Announcements>([this] { events_->add(DaemonEvent::Kind::announced, {}, 0); });
   sessions_ = std::make_unique<Sessions>(options.patience.session_budget);
   retirement_ = std::make_unique<Retirement>(*store_, *events_, *timers_, paths_);
   store_->observe({.committed =
                        [this](const Entry& entry) {
                          if (is_shared_result(entry)) sessions_->stored(entry.key);
+                         announcements_->drop(entry.key);
                          events_->add(DaemonEvent::Kind::committed, entry.key, entry.id);
                        },
                    .retired =
                        [this](const Entry& entry, const std::string& why) {
                          store_->access_log().record(entry.key, AccessKind::evicted, why);
                          retirement_->on_retired(entry);
+                         if (may_come_back(entry, why)) announcements_->add({entry.key});
                        }});
   retirement_->resume();
   GuardLimits limits{.artifact_bytes = options.max_artifact_bytes, .unpacked_bytes = options.max_unpacked_bytes};
-  fetcher_ = std::make_unique<Fetcher>(Fetcher::Parts{*store_, *remotes_, *scratch_, *sessions_, *timers_,
-                                                      [this] { return mounts_want_trees(paths_); }},
-                                       limits, kFetchThreads);
+  fetcher_ = std::make_unique<Fetcher>(
+      Fetcher::Parts{*store_, *remotes_, *scratch_, *sessions_, *timers_, [this] { return mounts_want_trees(paths_); }},
+      limits, kFetchThreads);
   auto order = options.continuous_integration ? PushQueue::Order::smallest_first : PushQueue::Order::oldest_first;
   lists_ = std::make_unique<RunLists>(*store_, *remotes_, *scratch_, [this] { pusher_->wake(); });
   pusher_ = std::make_unique<Pusher>(Pusher::Parts{*store_, *remotes_, *scratch_, *sessions_, lists_.get()},
                                      Pusher::Options{.order = order, .on_push_failed = options.on_push_failed});
   *running_pusher_.lock() = pusher_.get();
-  prewarmer_ = std::make_unique<Prewarmer>(Prewarmer::Parts{*store_, *fetcher_, *lists_});
+  auto* announced = remotes_->any_readable() ? announcements_.get() : nullptr;
+  prewarmer_ = std::make_unique<Prewarmer>(Prewarmer::Parts{*store_, *fetcher_, *lists_, announced});
   handover_ = std::make_unique<Handover>(*store_, *remotes_, paths_, limits, [this] { pusher_->wake(); });
+}
+
+// What had to make room was on a remote before, or is there now; so is what was damaged here.
+bool Daemon::may_come_back(const Entry& retired, const std::string& why) const {
+  return why != kReplaced && retired.exit_code == 0 && retired.key.space != kListSpace && remotes_->any_readable();
 }
 
 Status Daemon::serve() {
   control_ = std::make_unique<Control>(Control::Parts{*store_, *remotes_, *scratch_, *fetcher_, *pusher_, *handover_,
-                                                      *retirement_, *events_, *sessions_, *lists_, *prewarmer_,
-                                                      [] { ::kill(::getpid(), kStopSignal); }});
+                                                      *retirement_, *events_, *announcements_, *sessions_, *lists_,
+                                                      *prewarmer_, [] { ::kill(::getpid(), kStopSignal); }});
   // The store's lock is held, so a socket file that is there belongs to a dead daemon.
   auto socket = listen_unix(paths_.daemon_socket(), UnixSocket::stream);
   if (!socket) return std::move(socket).error();
@@ -130,9 +141,10 @@ Status Daemon::serve() {
   auto server = HttpServer::start(socket_.get(), *control_, {.threads = 2, .max_connections = 4096});
   if (!server) return std::move(server).error();
   server_ = *std::move(server);
-  after_reboot_ = std::jthread([this](const std::stop_token& stop) {
+  at_start_ = std::jthread([this](const std::stop_token& stop) {
     auto checked = store_->check_after_reboot([&](uint64_t) { return !stop.stop_requested(); });
     if (!checked) kLog.error("check after reboot error=\"{}\"", checked.error().message);
+    if (remotes_->any_readable()) announcements_->add(evicted_before(store_->access_log(), store_->reader(), stop));
   });
   return Ok{};
 }

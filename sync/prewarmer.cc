@@ -93,6 +93,16 @@ std::vector<RunList::Item> Prewarmer::wanted(Job& job, const Deadline& until, co
   return std::move(all.items);
 }
 
+// So that mounts may ask for what is still coming, or is over a limit of this job.
+void Prewarmer::announce(const std::vector<RunList::Item>& items) {
+  if (parts_.announcements == nullptr) return;
+  std::vector<Key> keys;
+  for (const auto& item : items) {
+    if (!parts_.store.reader().find(item.key)) keys.push_back(item.key);
+  }
+  parts_.announcements->add(keys);
+}
+
 // False when no more may start.
 bool Prewarmer::wait_for_turn(Job& job, const Deadline& until, const std::stop_token& stop) {
   // Asked without the job's lock: the fetcher calls back under none of its own.
@@ -121,7 +131,9 @@ void Prewarmer::pull(const std::shared_ptr<Job>& job, const RunList::Item& item)
     state->bytes_under_way += item.bytes;
   }
   auto& store = parts_.store;
-  parts_.fetcher.prewarm(item.key, [job, item, &store](const FetchReply& reply) {
+  auto* announcements = parts_.announcements;
+  parts_.fetcher.prewarm(item.key, [job, item, announcements, &store](const FetchReply& reply) {
+    if (announcements != nullptr && reply.outcome != FetchOutcome::here) announcements->drop(item.key);
     auto entry =
         reply.outcome == FetchOutcome::here ? store.reader().find(item.key) : Result<Entry>(Error{Code::not_found, ""});
     auto state = job->state.lock();
@@ -143,6 +155,7 @@ void Prewarmer::run(const std::shared_ptr<Job>& job, const std::stop_token& stop
   auto until = Deadline::after(job->request.max_time);
   uint64_t begun = 0;
   auto items = wanted(*job, until, stop);
+  announce(items);
   for (const auto& item : items) {
     if (!wait_for_turn(*job, until, stop)) break;
     pull(job, item);

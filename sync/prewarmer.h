@@ -12,13 +12,15 @@
 #include "store/base/guarded.h"
 #include "store/base/json.h"
 #include "store/entry_store.h"
+#include "sync/announcements.h"
 #include "sync/fetcher.h"
 #include "sync/run_lists.h"
 
 namespace hitfs {
 
 // Pulls entries before anybody asks for them: those of the nearest run list, or named ones. In the background, a thread
-// per job; what builds ask for meanwhile goes first, and joins a pull that is under way. Safe from several threads.
+// per job; what builds ask for meanwhile goes first, and joins a pull that is under way. What is not here at the
+// beginning is announced, and stays so when it was left out. Safe from several threads.
 class Prewarmer {
  public:
   static constexpr size_t kMostJobs = 4;          // at once
@@ -53,6 +55,7 @@ class Prewarmer {
     EntryStore& store;
     Fetcher& fetcher;
     RunLists& lists;
+    Announcements* announcements = nullptr;  // none where no remote can be asked
   };
   explicit Prewarmer(const Parts& parts);
   ~Prewarmer();
@@ -68,6 +71,7 @@ class Prewarmer {
   struct Job;
   void run(const std::shared_ptr<Job>& job, const std::stop_token& stop);
   std::vector<RunList::Item> wanted(Job& job, const Deadline& until, const std::stop_token& stop);
+  void announce(const std::vector<RunList::Item>& items);
   bool wait_for_turn(Job& job, const Deadline& until, const std::stop_token& stop);
   void pull(const std::shared_ptr<Job>& job, const RunList::Item& item);
 

@@ -19,6 +19,7 @@ Json MountRequest::json() const {
   json["space"] = layout.space;
   json["allow_other"] = allow_other;
   json["force"] = force;
+  json["alone"] = alone;
   json["lookup_patience_ms"] = lookup_patience.count();
   return json;
 }
@@ -35,9 +36,19 @@ Result<MountRequest> MountRequest::from(const Json& json) {
                     json["space"].text_or("")};
   request.allow_other = json["allow_other"].bool_or(false);
   request.force = json["force"].bool_or(false);
+  request.alone = json["alone"].bool_or(false);
   request.lookup_patience = Milliseconds(json["lookup_patience_ms"].integer_or(2000));
   if (request.name.empty()) request.name = default_mount_name(request.mount_point);
   return request;
+}
+
+MountRequest MountRequest::beside(int number) const {
+  auto suffix = "-" + std::to_string(number);
+  bool named = name != default_mount_name(mount_point);
+  auto other = *this;
+  other.mount_point += suffix;
+  other.name = named ? name + suffix : default_mount_name(other.mount_point);
+  return other;
 }
 
 std::string default_mount_name(const std::filesystem::path& mount_point) {

@@ -18,10 +18,13 @@ struct MountRequest {
   LayoutOptions layout;
   bool allow_other = false;
   bool force = false;
+  bool alone = false;  // shared with no other job: while one has it, a mount beside it is given
   Milliseconds lookup_patience{2000};
 
   [[nodiscard]] Json json() const;
   static Result<MountRequest> from(const Json& json);
+  // The same under another place and name, for a second job at the same time: DIR-2, DIR-3, ... for 2, 3, ...
+  [[nodiscard]] MountRequest beside(int number) const;
 };
 
 // The name of a mount without --name: its path, percent-encoded; a digest of it when that is too long for a file name.
@@ -51,7 +54,8 @@ class MountedDevice {
 class MountDriver {
  public:
   virtual ~MountDriver() = default;
-  // May take seconds (fusermount3); called on a thread of its own. Messages name the remedy.
+  // Makes the folder when it is missing. May take seconds (fusermount3); called on a thread of its own. Messages name
+  // the remedy.
   virtual Result<std::unique_ptr<MountedDevice>> mount(const MountRequest& request) = 0;
   // The options of the worker of that mount.
   [[nodiscard]] virtual Json worker_options(const MountRequest& request) const = 0;

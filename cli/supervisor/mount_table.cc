@@ -1,5 +1,8 @@
 #include "cli/supervisor/mount_table.h"
 
+#include <fmt/core.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "store/base/log.h"
@@ -12,6 +15,8 @@ namespace hitfs {
 namespace {
 
 constexpr log::Logger kLog{log::Folder::cli};
+// Jobs at once on one machine; more are served by the endpoint.
+constexpr int kMostBeside = 64;
 
 bool same_layout(const LayoutOptions& left, const LayoutOptions& right) {
   return left.name == right.name && left.pattern == right.pattern && left.complete == right.complete &&
@@ -40,7 +45,26 @@ void MountTable::answer_all(std::vector<Answer>& answers, const Status& status) 
   for (auto& answer : std::exchange(answers, {})) answer(status);
 }
 
-void MountTable::mount(const MountRequest& request, ConnectionId holder, Answer answer) {
+bool MountTable::is_taken(const Place& place, ConnectionId holder) {
+  auto* mount = find(place);
+  if (mount == nullptr) return false;
+  return mount->state == State::failed ||
+         std::any_of(mount->holders.begin(), mount->holders.end(),
+                     [holder](ConnectionId other) { return other != kForGood && other != holder; });
+}
+
+void MountTable::mount_beside(const MountRequest& request, ConnectionId holder, const MountAnswer& answer) {
+  for (int number = 2; number <= kMostBeside; ++number) {
+    auto other = request.beside(number);
+    // One that is there already is held for good, or just going: whoever has it wants it for himself.
+    if (find(other.mount_point) == nullptr) return begin(other, holder, answer);
+  }
+  answer(Error{Code::unavailable, fmt::format("{} jobs have a mount of their own beside {} already", kMostBeside,
+                                              request.mount_point.string())});
+}
+
+void MountTable::mount(const MountRequest& request, ConnectionId holder, MountAnswer answer) {
+  if (request.alone && is_taken(request.mount_point, holder)) return mount_beside(request, holder, answer);
   auto* mount = find(request.mount_point);
   if (mount == nullptr) return begin(request, holder, std::move(answer));
   switch (mount->state) {
@@ -61,11 +85,11 @@ void MountTable::mount(const MountRequest& request, ConnectionId holder, Answer 
                                                     mount->request.layout.name + "); hitfs unmount it first"});
   }
   mount->holders.insert(holder);
-  if (mount->state == State::serving) return answer(Ok{});
+  if (mount->state == State::serving) return answer(request.mount_point);
   mount->waiting.push_back(std::move(answer));
 }
 
-void MountTable::begin(const MountRequest& request, ConnectionId holder, Answer answer) {
+void MountTable::begin(const MountRequest& request, ConnectionId holder, MountAnswer answer) {
   auto lock = hold_mount_lock(store_, request.name);
   if (!lock) return answer(std::move(lock).error());
   auto mount = std::make_unique<Mount>();
@@ -115,7 +139,7 @@ void MountTable::on_serving(const Place& place) {
   mount->device->worker_replaced();
   if (mount->state == State::starting) kLog.info("mounted at={} name={}", place.string(), mount->request.name);
   mount->state = State::serving;
-  answer_all(mount->waiting, Ok{});
+  for (auto& answer : std::exchange(mount->waiting, {})) answer(place);
 }
 
 void MountTable::on_worker_failed(const Place& place, const std::string& why) {
@@ -202,7 +226,9 @@ void MountTable::forget(const Place& place, const Status& how) {
   mount->device.reset();
   mount->lock.reset();
   if (wanted_away) kLog.info("unmounted at={}", place.string());
-  answer_all(mount->waiting, how ? Status(Error{Code::unavailable, place.string() + " was unmounted"}) : how);
+  for (auto& answer : std::exchange(mount->waiting, {})) {
+    answer(how ? Error{Code::unavailable, place.string() + " was unmounted"} : how.error());
+  }
   answer_all(mount->leaving, wanted_away ? how : Status(Ok{}));
   changed_();
 }

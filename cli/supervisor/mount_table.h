@@ -34,14 +34,16 @@ struct WorkerSettings {
 class MountTable {
  public:
   using Answer = std::function<void(Status)>;
+  using MountAnswer = std::function<void(Result<std::filesystem::path>)>;
   static constexpr ConnectionId kForGood = 0;
 
   // `log` takes the workers' lines; `changed` is called when a mount is gone.
   MountTable(EventLoop& loop, Background& background, MountDriver& driver, StorePaths store, WorkerSettings settings,
              std::function<void(const std::string&)> log, std::function<void()> changed);
 
-  // Answers when the mount serves. One of the same place and layout is joined; of another layout, refused.
-  void mount(const MountRequest& request, ConnectionId holder, Answer answer);
+  // Answers with the place when the mount serves. One of the same place and layout is joined; of another layout,
+  // refused. A request to be alone gets the first place beside it that no other connection holds.
+  void mount(const MountRequest& request, ConnectionId holder, MountAnswer answer);
   // Lets go of one mount; answers when it is gone, or at once when others hold it. For `kForGood` whoever holds it.
   void unmount(const std::filesystem::path& mount_point, ConnectionId holder, Answer answer);
   // Lets go of everything that a connection held.
@@ -70,14 +72,15 @@ class MountTable {
     std::optional<FileLock> lock;
     std::shared_ptr<MountedDevice> device;
     std::unique_ptr<Child> worker;
-    std::vector<Answer> waiting;  // for serving
-    std::vector<Answer> leaving;  // for gone
+    std::vector<MountAnswer> waiting;  // for serving
+    std::vector<Answer> leaving;       // for gone
     uint64_t stalls = 0;
     std::string why;  // failed
   };
   using Place = std::filesystem::path;
 
-  void begin(const MountRequest& request, ConnectionId holder, Answer answer);
+  void begin(const MountRequest& request, ConnectionId holder, MountAnswer answer);
+  void mount_beside(const MountRequest& request, ConnectionId holder, const MountAnswer& answer);
   void on_mounted(const Place& place, Result<std::shared_ptr<MountedDevice>> device);
   void start_worker(Mount& mount);
   void on_serving(const Place& place);
@@ -85,6 +88,7 @@ class MountTable {
   void begin_unmount(const Place& place);
   void stop_worker(const Place& place, const Status& unmounted);
   void forget(const Place& place, const Status& how);
+  [[nodiscard]] bool is_taken(const Place& place, ConnectionId holder);
   void answer_all(std::vector<Answer>& answers, const Status& status);
   Mount* find(const Place& place);
 

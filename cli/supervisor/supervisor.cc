@@ -25,6 +25,12 @@ constexpr Milliseconds kFirstLease{10000};
 
 Error ending_error() { return Error{Code::unavailable, kEnding}; }
 
+Json mounted_at(const std::filesystem::path& place) {
+  Json said;
+  said["mount_point"] = percent_encode(place.native());
+  return said;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Supervisor>> Supervisor::create(EventLoop& loop, SupervisorOptions options,
@@ -158,9 +164,9 @@ void Supervisor::mount(ConnectionId connection, const Json& message) {
   auto holder = message["for_good"].bool_or(false) ? MountTable::kForGood : connection;
   when_ready({connection, false, [this, connection, holder, request = *request](const Status& ready) {
                 if (!ready) return refuse(connection, ready.error());
-                mounts_->mount(request, holder, [this, connection](const Status& mounted) {
-                  if (!mounted) refuse(connection, mounted.error());
-                  if (mounted) answer(connection, {});
+                mounts_->mount(request, holder, [this, connection](const Result<std::filesystem::path>& place) {
+                  if (!place) refuse(connection, place.error());
+                  if (place) answer(connection, mounted_at(*place));
                   look_for_idleness();
                 });
               }});

@@ -14,17 +14,18 @@ namespace {
 
 constexpr std::string_view kWhat = "nx database";
 
+}  // namespace
+
 std::vector<std::filesystem::path> databases_in(const std::filesystem::path& folder, std::string_view prefix) {
   std::vector<std::filesystem::path> found;
   std::error_code failure;
   for (std::filesystem::directory_iterator it(folder, failure), end; !failure && it != end; it.increment(failure)) {
     auto name = it->path().filename().string();
-    if (name.starts_with(prefix) && name.ends_with(".db")) found.push_back(it->path());
+    bool is_file = it->symlink_status(failure).type() == std::filesystem::file_type::regular;
+    if (is_file && name.starts_with(prefix) && name.ends_with(".db")) found.push_back(it->path());
   }
   return found;
 }
-
-}  // namespace
 
 std::optional<FileIdentity> identity_of(const std::filesystem::path& path) {
   struct stat info {};
@@ -41,9 +42,15 @@ std::vector<std::filesystem::path> PrivateFiles::workspace_databases() const {
   std::error_code failure;
   auto workspaces = folder_ / "workspaces";
   for (std::filesystem::directory_iterator it(workspaces, failure), end; !failure && it != end; it.increment(failure)) {
-    for (auto& database : databases_in(it->path(), "")) found.push_back(std::move(database));
+    for (auto& database : databases_in(it->path())) found.push_back(std::move(database));
   }
   return found;
+}
+
+std::vector<std::filesystem::path> PrivateFiles::all_databases() const {
+  auto all = shared_databases();
+  for (auto& own : workspace_databases()) all.push_back(std::move(own));
+  return all;
 }
 
 bool PrivateFiles::has_turso_side_file(const std::filesystem::path& database) {
@@ -62,7 +69,7 @@ Result<std::optional<UniqueFd>> PrivateFiles::try_lock(const std::filesystem::pa
 }
 
 Status PrivateFiles::remove(const std::filesystem::path& database) {
-  for (const char* part : {"", "-wal", "-shm", "-journal"}) {
+  for (const char* part : {"", "-wal", "-shm", "-journal", "-tshm"}) {
     auto gone = io::unlink(database.string() + part, kWhat);
     if (!gone && gone.error().code != Code::not_found) return gone;
   }

@@ -91,20 +91,26 @@ Status NxDatabase::put(const std::vector<std::string>& hashes) {
                 : "INSERT INTO cache_outputs (hash, code, size) VALUES (?, 0, 0) ON CONFLICT (hash) DO UPDATE SET "
                   "code = 0, created_at = CURRENT_TIMESTAMP, accessed_at = CURRENT_TIMESTAMP "
                   "WHERE code <> 0";
-  auto change = sqlite::Transaction::begin(*database_);
-  if (!change) return std::move(change).error();
-  for (const auto& hash : hashes) {
-    if (auto put = database_->run(sql, {std::string_view(hash)}); !put) return put;
-  }
-  return change->commit(kWhat);
+  return for_each(sql, hashes);
+}
+
+Status NxDatabase::announce(const std::vector<std::string>& hashes) {
+  return for_each(
+      "INSERT INTO cache_outputs (hash, code, size, is_cache_entry) VALUES (?, 0, 0, 1) "
+      "ON CONFLICT (hash) DO UPDATE SET code = 0, is_cache_entry = 1, "
+      "created_at = CURRENT_TIMESTAMP, accessed_at = CURRENT_TIMESTAMP WHERE is_cache_entry <> 1",
+      hashes);
 }
 
 Status NxDatabase::remove(const std::vector<std::string>& hashes) {
+  return for_each("DELETE FROM cache_outputs WHERE hash = ?", hashes);
+}
+
+Status NxDatabase::for_each(std::string_view sql, const std::vector<std::string>& hashes) {
   auto change = sqlite::Transaction::begin(*database_);
   if (!change) return std::move(change).error();
   for (const auto& hash : hashes) {
-    auto removed = database_->run("DELETE FROM cache_outputs WHERE hash = ?", {std::string_view(hash)});
-    if (!removed) return removed;
+    if (auto done = database_->run(sql, {std::string_view(hash)}); !done) return done;
   }
   return change->commit(kWhat);
 }

@@ -27,6 +27,10 @@ class NxDatabase {
   // Makes rows of successful tasks in one transaction; a row that nx had demoted counts again. Their size is 0: nx uses
   // it for a limit of its own only, and what is kept is for the store to decide.
   Status put(const std::vector<std::string>& hashes);
+  // Rows of entries that are not here yet; a row that counts stays as it is. Only where is_announcing().
+  Status announce(const std::vector<std::string>& hashes);
+  // True from nx 23.3: a row whose folder is missing is a miss there, and counts no more.
+  [[nodiscard]] bool is_announcing() const { return has_mark_; }
   // Removes them in one transaction; a missing one is fine.
   Status remove(const std::vector<std::string>& hashes);
   // Hashes of the rows that nx takes for entries, also of failed tasks.
@@ -40,6 +44,8 @@ class NxDatabase {
  private:
   NxDatabase(std::unique_ptr<sqlite::Database> database, bool has_mark)
       : database_(std::move(database)), has_mark_(has_mark) {}
+
+  Status for_each(std::string_view sql, const std::vector<std::string>& hashes);
 
   std::unique_ptr<sqlite::Database> database_;
   bool has_mark_;  // column is_cache_entry, from 23.3

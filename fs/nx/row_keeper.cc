@@ -1,19 +1,10 @@
 #include "fs/nx/row_keeper.h"
 
-#include <poll.h>
-#include <sys/eventfd.h>
-#include <sys/inotify.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstring>
 #include <iterator>
-#include <span>
 #include <utility>
 
-#include "fs/nx/row_database.h"
+#include "fs/nx/database_watch.h"
 #include "store/base/log.h"
 
 namespace hitfs::fs {
@@ -23,17 +14,12 @@ namespace {
 constexpr log::Logger kLog{log::Folder::fs};
 constexpr Milliseconds kRetryLater{1000};  // somebody keeps it busy
 
-// Removes the rows of one database that have nothing behind them. One that cannot be read goes as a whole: what its
-// rows say is not known, and nx makes a new one.
+// Removes the rows of one database that have nothing behind them.
 Status remove_bare_rows(const std::filesystem::path& path, const std::set<std::string>& names) {
   if (PrivateFiles::has_turso_side_file(path)) return Ok{};
   auto database = NxDatabase::open(path, sqlite::Access::read_write);
   if (!database && database.error().code == Code::not_found) return Ok{};
   auto rows = database ? database->hashes() : Result<std::set<std::string>>(database.error());
-  if (!rows && rows.error().code == Code::corrupt) {
-    kLog.warn("nx_database={} removed error=\"{}\"", path.string(), rows.error().message);
-    return PrivateFiles::remove(path);
-  }
   if (!rows) return in_context(path.string(), std::move(rows).error());
   std::vector<std::string> bare;
   std::set_difference(rows->begin(), rows->end(), names.begin(), names.end(), std::back_inserter(bare));
@@ -42,27 +28,15 @@ Status remove_bare_rows(const std::filesystem::path& path, const std::set<std::s
   return database->remove(bare);
 }
 
-// True when a database came: its logs and locks come and go all the time.
-bool names_a_database(std::span<const char> events) {
-  bool any = false;
-  while (events.size() >= sizeof(inotify_event)) {
-    inotify_event event{};
-    std::memcpy(&event, events.data(), sizeof(event));
-    std::string_view name(events.data() + sizeof(event));
-    any = any || (event.mask & IN_Q_OVERFLOW) != 0 || (event.len > 0 && name.ends_with(".db"));
-    events = events.subspan(sizeof(event) + event.len);
-  }
-  return any;
-}
-
 }  // namespace
 
-RowKeeper::RowKeeper(std::filesystem::path folder, RowSource& source) : files_(std::move(folder)), source_(source) {}
+RowKeeper::RowKeeper(std::filesystem::path folder, RowSource& source)
+    : files_(std::move(folder)), outside_(files_.outside_list()), source_(source) {}
 
 void RowKeeper::stop() {
+  work_.lock()->closed = true;  // from here on nothing is added
   for (auto& thread : threads_) thread.request_stop();
   threads_.clear();
-  closed_ = true;
   // Each of them answers somebody.
   auto left = std::exchange(work_.lock()->tasks, {});
   for (auto& task : left) task();
@@ -72,30 +46,41 @@ Status RowKeeper::begin() {
   if (auto made = files_.make(); !made) return made;
   auto names = source_.names();
   if (!names) return std::move(names).error();
-  auto databases = files_.shared_databases();
-  for (auto& own : files_.workspace_databases()) databases.push_back(std::move(own));
-  for (const auto& path : databases) {
-    if (auto removed = remove_bare_rows(path, *names); !removed) return removed;
+  for (const auto& path : files_.all_databases()) {
+    auto removed = remove_bare_rows(path, *names);
+    // What its rows say is not known, and nx makes a new one.
+    if (!removed && removed.error().code == Code::corrupt) {
+      kLog.warn("removed: {}", removed.error().message);
+      removed = PrivateFiles::remove(path);
+    }
+    if (!removed) return removed;
   }
+  if (auto loaded = outside_.load(); !loaded) kLog.warn("nx_databases outside: {}", loaded.error().message);
+  remove_bare_rows_outside(*names);
   project_all();
   threads_.emplace_back([this](const std::stop_token& stop) { run(stop); });
-  threads_.emplace_back([this](const std::stop_token& stop) { watch(stop); });
+  threads_.emplace_back(
+      [this](const std::stop_token& stop) { watch_for_databases(files_.folder(), stop, [this] { project_all(); }); });
   return Ok{};
 }
 
 // --- what is asked for ---
 
 void RowKeeper::add(std::function<void()> task, const Done& done) {
-  if (closed_) return done(Error{Code::unavailable, "the mount ends"});
+  auto refuse = [done] { done(Error{Code::unavailable, "the mount ends"}); };
+  auto guarded = [this, task = std::move(task), refuse] {
+    bool closed = work_.lock()->closed;
+    closed ? refuse() : task();
+  };
+  bool closed = false;
   {
+    // Under the lock under which stop() closes: what is added later than that would be answered by nobody.
     auto work = work_.lock();
-    auto guarded = [this, task = std::move(task), done] {
-      if (closed_) return done(Error{Code::unavailable, "the mount ends"});
-      task();
-    };
-    work->tasks.push_back(std::move(guarded));
+    closed = work->closed;
+    if (!closed) work->tasks.push_back(std::move(guarded));
     ++work->changes;
   }
+  if (closed) return refuse();
   work_.notify_all();
 }
 
@@ -103,6 +88,15 @@ void RowKeeper::project(const std::string& hash) {
   {
     auto work = work_.lock();
     work->hashes.insert(hash);
+    ++work->changes;
+  }
+  work_.notify_all();
+}
+
+void RowKeeper::announce(const std::vector<std::string>& hashes) {
+  {
+    auto work = work_.lock();
+    work->announced.insert(hashes.begin(), hashes.end());
     ++work->changes;
   }
   work_.notify_all();
@@ -144,6 +138,23 @@ void RowKeeper::prepare(const std::string& nx_version, Done done) {
   add(std::move(task), done);
 }
 
+void RowKeeper::adopt(const std::filesystem::path& folder, Done done) {
+  if (outside_.knows(folder)) return done(Ok{});
+  auto task = [this, folder, done] {
+    kLog.info("nx_database outside of the mount: {} (hitfs run leads nx to one inside)", folder.string());
+    auto added = outside_.add(folder);
+    auto names = source_.names();
+    if (names) remove_bare_rows_outside(*names);
+    done(names ? added : Status(names.error()));
+  };
+  add(std::move(task), done);
+}
+
+void RowKeeper::leave() {
+  stop();
+  remove_bare_rows_outside({});
+}
+
 // --- the thread ---
 
 // Nx to 22.6 throws away what another version made, and its first lookups would find nothing: then rather a new one
@@ -165,7 +176,7 @@ Status RowKeeper::make_database(const std::string& nx_version) {
 void RowKeeper::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     std::function<void()> task;
-    std::set<std::string> hashes;
+    std::set<std::string> hashes, announced;
     bool all = false;
     {
       auto work = work_.lock();
@@ -173,11 +184,13 @@ void RowKeeper::run(const std::stop_token& stop) {
       if (due) work->retry.reset();
       all = std::exchange(work->all, false) || due;
       hashes = std::exchange(work->hashes, {});
+      if (due) hashes.merge(std::exchange(stuck_, {}));
+      announced = std::exchange(work->announced, {});
       if (!work->tasks.empty()) {
         task = std::move(work->tasks.front());
         work->tasks.pop_front();
       }
-      if (!task && hashes.empty() && !all) {
+      if (!task && hashes.empty() && announced.empty() && !all) {
         auto seen = work->changes;
         auto until = work->retry.value_or(system_clock().now() + std::chrono::hours(1));
         work.wait_until(stop, until, [&](const Work& now) { return now.changes != seen; });
@@ -186,29 +199,65 @@ void RowKeeper::run(const std::stop_token& stop) {
     }
     if (all) fill_new_databases();
     if (!hashes.empty()) project_now(hashes);
+    if (!announced.empty()) announce_now(announced);
     if (task) task();
   }
 }
 
 void RowKeeper::project_now(const std::set<std::string>& hashes) {
+  std::vector<std::string> rows, bare;
+  for (const auto& hash : hashes) {
+    bool promised = promised_.erase(hash) > 0;
+    if (source_.publish(hash)) {
+      rows.push_back(hash);
+    } else if (promised) {
+      bare.push_back(hash);  // it came, and is not what its row says
+    }
+  }
+  if (!rows.empty()) {
+    change_all([&](NxDatabase& database) { return database.put(rows); });
+  }
+  for (const auto& hash : bare) {
+    auto removed = remove_now(hash);
+    if (removed) continue;
+    kLog.warn("rows of={} stay for now: {}", hash, removed.error().message);
+    promised_.insert(hash);
+    stuck_.insert(hash);
+    try_again(kRetryLater);
+  }
+}
+
+void RowKeeper::announce_now(const std::set<std::string>& hashes) {
+  const std::vector<std::string> names(hashes.begin(), hashes.end());
+  change_all([&](NxDatabase& database) { return put_announced(database, names); });
+}
+
+Status RowKeeper::put_announced(NxDatabase& database, const std::vector<std::string>& hashes) {
+  if (!database.is_announcing()) return Ok{};
   std::vector<std::string> rows;
   for (const auto& hash : hashes) {
-    if (source_.publish(hash)) rows.push_back(hash);
+    if (source_.announce(hash)) rows.push_back(hash);
   }
-  if (!rows.empty()) put_into_all(rows);
+  if (rows.empty()) return Ok{};
+  // Before: what is written in part must be known too.
+  promised_.insert(rows.begin(), rows.end());
+  return database.announce(rows);
 }
 
 // A database that misses a row is a miss; it is filled anew then.
-void RowKeeper::put_into_all(const std::vector<std::string>& hashes) {
+void RowKeeper::change_all(const std::function<Status(NxDatabase&)>& change) {
   for (const auto& path : files_.shared_databases()) {
     auto identity = identity_of(path);
     auto filled = filled_.find(path);
     if (!identity || filled == filled_.end() || filled->second != *identity) continue;
-    if (PrivateFiles::has_turso_side_file(path)) continue;
+    if (PrivateFiles::has_turso_side_file(path)) {
+      filled_.erase(filled);
+      continue;
+    }
     auto database = NxDatabase::open(path, sqlite::Access::read_write);
-    auto put = database ? database->put(hashes) : Status(database.error());
-    if (put) continue;
-    kLog.warn("rows database={} error=\"{}\"", path.filename().string(), put.error().message);
+    auto changed = database ? change(*database) : Status(database.error());
+    if (changed) continue;
+    kLog.warn("rows database={} error=\"{}\"", path.filename().string(), changed.error().message);
     filled_.erase(filled);
     try_again(kRetryLater);
   }
@@ -255,6 +304,7 @@ bool RowKeeper::fill(const std::filesystem::path& path) {
     }
   }
   auto put = names ? database->put(rows) : Status(names.error());
+  if (put) put = put_announced(*database, source_.announced());
   if (put) return true;
   kLog.warn("rows database={} error=\"{}\"", path.filename().string(), put.error().message);
   try_again(kRetryLater);
@@ -262,8 +312,8 @@ bool RowKeeper::fill(const std::filesystem::path& path) {
 }
 
 Status RowKeeper::remove_now(const std::string& hash) {
-  auto databases = files_.shared_databases();
-  for (auto& own : files_.workspace_databases()) databases.push_back(std::move(own));
+  auto databases = files_.all_databases();
+  for (auto& outside : outside_.databases()) databases.push_back(std::move(outside));
   for (const auto& path : databases) {
     if (PrivateFiles::has_turso_side_file(path)) continue;
     auto database = NxDatabase::open(path, sqlite::Access::read_write);
@@ -271,12 +321,21 @@ Status RowKeeper::remove_now(const std::string& hash) {
     auto removed = database ? database->remove({hash}) : Status(database.error());
     if (!removed) return in_context(path.filename().string(), removed.error());
   }
+  promised_.erase(hash);
   return Ok{};
+}
+
+// Not ours: one that cannot be read or written stays as it is, and keeps nobody from starting.
+void RowKeeper::remove_bare_rows_outside(const std::set<std::string>& names) {
+  for (const auto& path : outside_.databases()) {
+    if (auto removed = remove_bare_rows(path, names); !removed) kLog.warn("{}", removed.error().message);
+  }
 }
 
 Result<std::optional<int64_t>> RowKeeper::exit_code(const std::string& hash) const {
   std::optional<NxDatabase::Code> newest;
   for (const auto& path : files_.shared_databases()) {
+    if (PrivateFiles::has_turso_side_file(path)) continue;
     auto database = NxDatabase::open(path, sqlite::Access::read_only);
     if (!database && database.error().code == Code::not_found) continue;
     if (!database) return in_context(path.filename().string(), std::move(database).error());
@@ -290,28 +349,6 @@ Result<std::optional<int64_t>> RowKeeper::exit_code(const std::string& hash) con
   }
   if (!newest) return std::optional<int64_t>{};
   return std::optional(newest->code);
-}
-
-// --- the watch ---
-
-void RowKeeper::watch(const std::stop_token& stop) {
-  UniqueFd changes(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  UniqueFd ended(::eventfd(0, EFD_CLOEXEC));
-  if (!changes || !ended || ::inotify_add_watch(changes.get(), files_.folder().c_str(), IN_CREATE | IN_MOVED_TO) < 0) {
-    // Then a database that nx makes gets its rows with the next start of the mount: misses until then.
-    return kLog.warn("watch folder={} errno={}", files_.folder().string(), errno);
-  }
-  std::stop_callback end(stop, [&] { ::eventfd_write(ended.get(), 1); });
-  std::array<char, 4096> events{};
-  while (!stop.stop_requested()) {
-    std::array<pollfd, 2> ready{pollfd{changes.get(), POLLIN, 0}, pollfd{ended.get(), POLLIN, 0}};
-    if (::poll(ready.data(), ready.size(), -1) < 0 && errno != EINTR) return;
-    bool any = false;
-    for (ssize_t got; (got = ::read(changes.get(), events.data(), events.size())) > 0;) {
-      any = names_a_database(std::span<const char>(events).first(static_cast<size_t>(got))) || any;
-    }
-    if (any) project_all();
-  }
 }
 
 }  // namespace hitfs::fs

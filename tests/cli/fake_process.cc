@@ -161,6 +161,7 @@ class FakeDriver final : public MountDriver {
   Result<std::unique_ptr<MountedDevice>> mount(const MountRequest& request) override {
     if (request.mount_point.filename() == "refused") return Error{Code::invalid_argument, "not empty; use --force"};
     UniqueFd slots(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    std::filesystem::create_directories(request.mount_point);
     auto listening = listen_unix(request.mount_point / "device", UnixSocket::stream);
     if (!listening) return std::move(listening).error();
     return std::unique_ptr<MountedDevice>(

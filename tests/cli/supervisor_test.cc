@@ -327,6 +327,32 @@ TEST_F(MountFixture, MountOfARunEndsWithTheLastOfItsConnections) {
   EXPECT_FALSE(mount_lives(store_, "m"));
 }
 
+TEST_F(MountFixture, JobsThatWantToBeAloneGetMountsBesideEachOther) {
+  auto place = make_place("m");
+  Json wanted = mount(place, false);
+  wanted["alone"] = true;
+  auto place_for = [&](ControlClient& client) {
+    auto mounted = client.request(wanted, limit());
+    return mounted ? std::as_const(*mounted)["mount_point"].text_or("") : mounted.error().message;
+  };
+  auto good = reach();
+  ASSERT_TRUE(good->request(mount(place, true), limit()));
+  auto first = reach(), second = reach(), third = reach();
+  EXPECT_EQ(place_for(*first), percent_encode(place.native())) << "nobody's job has it yet";
+  EXPECT_EQ(place_for(*second), percent_encode(place.native() + "-2"));
+  EXPECT_EQ(place_for(*third), percent_encode(place.native() + "-3"));
+  EXPECT_EQ(place_for(*first), percent_encode(place.native())) << "it has it already";
+  EXPECT_NE(who_serves(place.native() + "-2"), "");
+  EXPECT_NE(who_serves(place), who_serves(place.native() + "-2"));
+  EXPECT_TRUE(mount_lives(store_, "m-2"));
+
+  Json mine = unmount(place);
+  mine["for_good"] = false;
+  ASSERT_TRUE(first->request(mine, limit()));
+  auto next = reach();
+  EXPECT_EQ(place_for(*next), percent_encode(place.native())) << "free again";
+}
+
 TEST_F(MountFixture, KilledWorkerIsReplacedAndTheDeviceStays) {
   auto place = make_place("m");
   auto client = reach();

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "store/base/clock.h"
 #include "tests/support/process.h"
@@ -26,7 +27,8 @@ class NxVersionTest : public ::testing::TestWithParam<std::string> {
 };
 
 // The five of the README.
-[[nodiscard]] inline auto every_nx() { return ::testing::Values("20.8.2", "21.6.5", "22.6.5", "23.3.2", "24.0.6"); }
+inline const std::vector<std::string> kNxVersions = {"20.8.2", "21.6.5", "22.6.5", "23.3.2", "24.0.6"};
+[[nodiscard]] inline auto every_nx() { return ::testing::ValuesIn(kNxVersions); }
 // "nx24x0x6"
 [[nodiscard]] std::string nx_test_name(const ::testing::TestParamInfo<std::string>& version);
 

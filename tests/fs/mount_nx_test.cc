@@ -6,44 +6,11 @@
 
 #include "store/base/io.h"
 #include "store/index/sqlite.h"
-#include "store/layouts/nx.h"
-#include "tests/fs/mount_harness.h"
-#include "tests/fs/nx_databases.h"
+#include "tests/fs/mount_nx_fixture.h"
 #include "tests/support/process.h"
 
 namespace hitfs::fs {
 namespace {
-
-using Rows = std::set<std::string>;
-constexpr const char* kWorkspace = ".nx-24.0.6-0123456789abcdef";
-
-Key nx_key(const std::string& hash) { return Key{"", "nx", hash}; }
-
-class MountNxTest : public ::testing::Test {
- protected:
-  MountNxTest() { mount.daemon.set_up(false); }
-
-  [[nodiscard]] std::filesystem::path folder() const { return mount.options.store.private_folder("test"); }
-  [[nodiscard]] std::filesystem::path shared() const { return folder() / "shared-v6.db"; }
-  // Looks the workspace's name up, as nx does first: afterwards everything that is here has its row.
-  void begin_build() { ASSERT_TRUE(mount.lookup(kRootNumber, kWorkspace)); }
-  Entry entry(const std::string& hash, const testing::TreeText& tree = {{"dist/f", "bytes"}}) {
-    auto made = mount.store.commit(nx_key(hash), tree);
-    mount.event(DaemonEvent::Kind::committed, made.key, made.id);
-    return made;
-  }
-  void retire(const Entry& gone) {
-    mount.store.retire(gone.id);
-    mount.event(DaemonEvent::Kind::retired, gone.key, gone.id);
-  }
-  // Rows change on the keeper's thread: a lookup of the workspace waits for it.
-  Rows rows() {
-    begin_build();
-    return nx_rows(shared());
-  }
-
-  MountHarness mount{make_nx_layout({}).value()};
-};
 
 TEST_F(MountNxTest, WhatIsHereHasARowInTheVeryFirstRun) {
   entry("1");
@@ -155,6 +122,34 @@ TEST_F(MountNxTest, WhatWasRetiredWhileNoWorkerLivedHasNoRowBeforeTheNextOneServ
   EXPECT_EQ(nx_rows(own), (Rows{"2:0"}));
 }
 
+TEST_F(MountNxTest, AWorkerThatIsKilledInTheMiddleOfAnEvictionLeavesTheFilesToWhoReadTheRow) {
+  auto gone = entry("1");
+  ASSERT_EQ(rows(), (Rows{"1:0"}));
+  mount.store.retire(gone.id);
+  mount.restart();
+  EXPECT_EQ(nx_rows(shared()), Rows{}) << "no request was served yet";
+  EXPECT_EQ(*mount.read_at("1/dist/f"), "bytes") << "no event has come yet";
+  EXPECT_TRUE(mount.fs().take_released().empty());
+  mount.event(DaemonEvent::Kind::retired, gone.key, gone.id);
+  EXPECT_EQ(*mount.read_at("1/dist/f"), "bytes");
+  EXPECT_TRUE(mount.fs().take_released().empty());
+  mount.clock.advance(std::chrono::seconds(31));
+  EXPECT_EQ(mount.fs().take_released(), std::vector<uint64_t>{gone.id});
+  EXPECT_EQ(mount.number_at("1/dist/f"), 0u);
+  EXPECT_EQ(rows(), Rows{});
+}
+
+TEST_F(MountNxTest, WhatWasRetiredAndReplacedWhileNoWorkerLivedIsNotShownAgain) {
+  auto old = entry("1");
+  ASSERT_EQ(rows(), (Rows{"1:0"}));
+  mount.stop();
+  mount.store.commit(nx_key("1"), {{"dist/f", "other"}});
+  mount.start();
+  EXPECT_EQ(*mount.read_at("1/dist/f"), "other");
+  EXPECT_EQ(rows(), (Rows{"1:0"}));
+  EXPECT_EQ(mount.fs().take_released(), std::vector<uint64_t>{old.id});
+}
+
 TEST_F(MountNxTest, ADatabaseThatCannotBeReadGoes) {
   entry("1");
   ASSERT_EQ(rows(), (Rows{"1:0"}));
@@ -176,6 +171,23 @@ TEST_F(MountNxTest, TheTerminalOutputIsMadeAtItsLookupAndIsOnesOwn) {
   EXPECT_EQ(mount.fs().uncommitted(), 0u) << "rewriting makes nothing";
   mount.restart();
   EXPECT_EQ(*mount.read_at("terminalOutputs/1"), "all went well\n");
+}
+
+TEST_F(MountNxTest, BesideTursoNothingIsProjectedAndEverythingElseWorks) {
+  begin_build();
+  add_nx_row(shared(), "9", 0);
+  std::ofstream(shared().string() + "-tshm") << "x";
+  entry("1");
+  EXPECT_EQ(rows(), (Rows{"9:0"}));
+  EXPECT_EQ(*mount.read_at("1/dist/f"), "bytes");
+  ASSERT_TRUE(mount.unlink(mount.number_at("1/dist"), "f"));
+  mount.restart();
+  EXPECT_EQ(rows(), (Rows{"9:0"}));
+  ASSERT_TRUE(mount.lookup(kRootNumber, "shared-v6.db"));
+  ASSERT_TRUE(mount.unlink(kRootNumber, "shared-v6.db"));
+  EXPECT_FALSE(std::filesystem::exists(shared()));
+  entry("2");
+  EXPECT_EQ(rows(), (Rows{"2:0"})) << "a new one is nobody's yet";
 }
 
 // What nx and its plugin do on a mount, step by step.
@@ -220,6 +232,19 @@ TEST_F(NxStoreTest, BecomesAnEntryWithItsOutput) {
   EXPECT_EQ(rows(), (Rows{"1:0"}));
 }
 
+TEST_F(NxStoreTest, WhatWasStoredIsSeenAtOnce) {
+  EXPECT_EQ(mount.number_at("1"), 0u);  // as the kernel asks before each step
+  put();
+  set_aside();
+  add_nx_row(shared(), "1", 0);
+  ASSERT_TRUE(mount.remove_directory(kRootNumber, "1"));
+  EXPECT_EQ(mount.number_at("1"), 0u);
+  ASSERT_TRUE(mount.rename(kRootNumber, "1-backup", kRootNumber, "1"));
+  mount.wait_until_committed();
+  ASSERT_EQ(mount.store.visible().size(), 1u);
+  EXPECT_EQ(*mount.read_at("1/out"), "result");
+}
+
 TEST_F(NxStoreTest, TheNewestRowDecidesAndAFailureStaysHere) {
   make_nx_database(folder() / "shared.db", NxShape::with_version);
   add_nx_row(folder() / "shared.db", "1", 0, "2001-01-01 00:00:00");
@@ -245,6 +270,17 @@ TEST_F(NxStoreTest, WithoutARowNothingIsShared) {
   EXPECT_EQ(*mount.read_at("1/out"), "result");
 }
 
+TEST_F(NxStoreTest, BesideTursoNothingIsShared) {
+  put();
+  set_aside();
+  add_nx_row(shared(), "1", 0);
+  std::ofstream(shared().string() + "-tshm") << "x";
+  put_back();
+  mount.wait_until_committed();
+  EXPECT_TRUE(mount.store.visible().empty());
+  EXPECT_EQ(*mount.read_at("1/out"), "result");
+}
+
 TEST_F(NxStoreTest, TheStoresOwnRemovalsTakeNoRow) {
   put();
   auto own = folder() / "workspaces/24.0.6-0123456789abcdef/machine-v6.db";
@@ -264,6 +300,34 @@ TEST_F(NxStoreTest, ATreeOfThisMachineLosesItsRowsWithItsFiles) {
   add_nx_row(own, "1", 0);
   ASSERT_TRUE(mount.unlink(mount.number_at("1"), "out"));
   EXPECT_EQ(nx_rows(own), Rows{});
+}
+
+TEST_F(NxStoreTest, AnEntryFromElsewhereStandsInTheWayOfNoStep) {
+  put();
+  set_aside();
+  auto other = entry("1", {{"out", "of another machine"}});
+  EXPECT_EQ(mount.number_at("1/out"), 0u);
+  add_nx_row(shared(), "1", 0);
+  put_back();
+  EXPECT_EQ(*mount.read_at("1/out"), "result");
+  mount.wait_until_committed();
+  EXPECT_GT(mount.store.visible().front().id, other.id);
+  EXPECT_EQ(rows(), (Rows{"1:0"}));
+}
+
+TEST_F(NxStoreTest, AnEntryFromElsewhereIsNotThereBetweenTheLookForItsNameAndTheFolder) {
+  EXPECT_EQ(mount.number_at("1"), 0u);  // the look
+  auto other = entry("1", {{"out", "of another machine"}});
+  EXPECT_EQ(rows(), Rows{});
+  put();  // makes the folder, which would fail
+  EXPECT_EQ(*mount.read_at("1/out"), "result");
+
+  EXPECT_EQ(mount.number_at("2"), 0u);
+  entry("2");
+  mount.clock.advance(std::chrono::seconds(2));
+  EXPECT_TRUE(mount.fs().take_released().empty());  // what a worker asks several times a second
+  EXPECT_EQ(rows(), (Rows{"2:0"})) << "nobody stored it here";
+  EXPECT_EQ(*mount.read_at("2/dist/f"), "bytes");
 }
 
 TEST_F(NxStoreTest, OfADeadProcessIsFinishedForIt) {

@@ -57,6 +57,31 @@ TEST_F(MountRetireTest, NamesInUseAreLetGoOfAgainLater) {
   mount.notifier.wait_for(entry.id, "g");
 }
 
+// However many events came after the one that told of it.
+TEST_F(MountRetireTest, WhatWasRetiredWhileNoWorkerLivedIsReleasedWithoutAnEvent) {
+  auto other = mount.store.commit(Key{"", "other", "x"}, {{"", "y"}});
+  auto held = mount.lookup(kRootNumber, "00aa");
+  ASSERT_TRUE(held);
+  mount.stop();
+  mount.store.retire(entry.id);
+  mount.store.retire(other.id);
+  mount.start();
+  EXPECT_EQ(mount.fs().take_released(), std::vector<uint64_t>{other.id}) << "also of another layout";
+  mount.fs().forget(entry.id, 1);
+  EXPECT_EQ(mount.fs().take_released(), std::vector<uint64_t>{entry.id});
+}
+
+TEST_F(MountRetireTest, AnIndexThatCannotBeReadAtTheStartIsMadeUpForByEvents) {
+  mount.stop();
+  mount.store.retire(entry.id);
+  mount.store.break_index(true);
+  mount.start();
+  mount.store.break_index(false);
+  EXPECT_TRUE(mount.fs().take_released().empty());
+  mount.event(DaemonEvent::Kind::retired, entry.key, entry.id);
+  EXPECT_EQ(mount.fs().take_released(), std::vector<uint64_t>{entry.id});
+}
+
 TEST_F(MountRetireTest, ReferencesOfAnEarlierWorkerCount) {
   ASSERT_TRUE(mount.lookup(kRootNumber, "00aa"));
   mount.restart();

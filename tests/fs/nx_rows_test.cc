@@ -44,6 +44,10 @@ TEST_P(NxRowsTest, ARowThatIsGoodStaysAsOldAsItIs) {
   EXPECT_EQ(opened(path).code_of("1").value()->created_at, "2001-02-03 04:05:06");
 }
 
+TEST_P(NxRowsTest, OnlyWhereARowIsMarkedItMayComeBeforeItsFiles) {
+  EXPECT_EQ(opened(path).is_announcing(), GetParam() == NxShape::with_mark);
+}
+
 TEST_P(NxRowsTest, TellsTheCodeOfATask) {
   add_nx_row(path, "1", 130);
   EXPECT_EQ(opened(path).code_of("1").value()->code, 130);
@@ -73,6 +77,18 @@ TEST(NxDatabaseTest, ADemotedRowIsNoEntryUntilItIsPutAgain) {
   EXPECT_TRUE(opened(path).hashes().value().empty());
   EXPECT_TRUE(opened(path).put({"1"}));
   EXPECT_EQ(nx_rows(path), (Rows{"1:0"}));
+}
+
+TEST(NxDatabaseTest, AnAnnouncementLeavesRowsThatCountAlone) {
+  testing::TempDir dir;
+  auto path = dir / "shared-v4.db";
+  make_nx_database(path, NxShape::with_mark);
+  add_nx_row(path, "1", 7);
+  add_nx_row(path, "2", 7);
+  run_sql(path, "UPDATE cache_outputs SET is_cache_entry = 0 WHERE hash = '2'");
+  ASSERT_TRUE(opened(path).is_announcing());
+  EXPECT_TRUE(opened(path).announce({"1", "2", "3"}));
+  EXPECT_EQ(nx_rows(path), (Rows{"1:7", "2:0", "3:0"}));
 }
 
 TEST(NxDatabaseTest, ADatabaseThatNxIsJustMakingIsNotThereYet) {

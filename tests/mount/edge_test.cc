@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "store/base/unique_fd.h"
+#include "tests/support/read_all.h"
 #include "tests/support/real_processes.h"
 #include "tests/support/test_mount.h"
 
@@ -25,11 +26,6 @@ namespace hitfs::testing {
 namespace {
 
 namespace stdfs = std::filesystem;
-
-std::string read_all(const stdfs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 bool write_all(const stdfs::path& path, const std::string& text) {
   std::ofstream file(path, std::ios::binary | std::ios::trunc);

@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "store/base/unique_fd.h"
+#include "tests/support/read_all.h"
 #include "tests/support/real_processes.h"
 #include "tests/support/test_mount.h"
 
@@ -17,11 +18,6 @@ namespace hitfs::testing {
 namespace {
 
 namespace stdfs = std::filesystem;
-
-std::string read_all(const stdfs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 // 16 hex digits: a maker and the number of its entry.
 std::string name_of(int maker, int number) {

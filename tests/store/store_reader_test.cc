@@ -147,6 +147,24 @@ TEST_F(StoreReaderTest, ReadsEndWhereTheBlobEnds) {
   EXPECT_EQ(store->reader().read(Digest::of(io::as_bytes("none")), span, 0).error().code, Code::not_found);
 }
 
+TEST_F(StoreReaderTest, TellsWhatIsRetiredUntilItIsFreed) {
+  auto store = open();
+  auto first = put_tree(*store, flat("a"), {{"f", "1"}});
+  auto second = put_tree(*store, flat("b"), {{"f", "2"}});
+  ASSERT_TRUE(first && second && put_tree(*store, flat("c"), {{"f", "3"}}));
+  auto front = reader();
+  EXPECT_TRUE(front->retired()->empty());
+  ASSERT_TRUE(store->retire(second->entry_id, "test"));
+  ASSERT_TRUE(store->retire(first->entry_id, "test"));
+  auto retired = front->retired();
+  ASSERT_TRUE(retired);
+  ASSERT_EQ(retired->size(), 2u);
+  EXPECT_EQ((*retired)[0].key, flat("a")) << "oldest first";
+  EXPECT_EQ((*retired)[1].id, second->entry_id);
+  ASSERT_TRUE(store->release(first->entry_id));
+  EXPECT_EQ(front->retired()->size(), 1u);
+}
+
 TEST_F(StoreReaderTest, AFreedFileIsNotKeptOpen) {
   auto store = open();
   auto committed = put_tree(*store, flat("a"), {{"f", bytes_of(100'000, 1)}});

@@ -70,6 +70,25 @@ void FakeDaemon::answer_fetches() {
   for (auto& question : held) question.done(answer_to(question.key));
 }
 
+void FakeDaemon::announce(const std::vector<Key>& keys) {
+  std::function<void(const DaemonEvent&)> hook;
+  {
+    auto state = state_.lock();
+    state->announced.insert(state->announced.end(), keys.begin(), keys.end());
+    hook = state->on_event;
+  }
+  DaemonEvent event;
+  event.kind = DaemonEvent::Kind::announced;
+  if (hook) hook(event);
+}
+
+Json FakeDaemon::announced_after(size_t count) {
+  auto state = state_.lock();
+  Json::Array keys;
+  for (size_t i = count; i < state->announced.size(); ++i) keys.emplace_back(state->announced[i].text());
+  return Json::Object{{"next", state->announced.size()}, {"keys", std::move(keys)}};
+}
+
 void FakeDaemon::tell(DaemonEvent::Kind kind, const Entry& entry) {
   auto hook = state_.lock()->on_event;
   DaemonEvent event;
@@ -163,6 +182,11 @@ Status FakeDaemon::uses(const std::string&, const std::vector<Use>& uses, const 
 }
 
 Result<Json> FakeDaemon::call(const std::string& method, const std::string& target, const Json& body, const Deadline&) {
+  constexpr std::string_view kAnnounced = "/v1/announced?after=";
+  if (target.starts_with(kAnnounced)) {
+    if (!state_.lock()->up) return Error{Code::unavailable, "no daemon"};
+    return announced_after(std::stoul(target.substr(kAnnounced.size())));
+  }
   state_.lock()->calls.push_back(method + " " + target + " " + body.dump());
   state_.notify_all();
   return Json();

@@ -23,6 +23,8 @@ class FakeDaemon final : public DaemonClient {
   // --- what a test sets ---
   void set_up(bool up);
   void remote_has(const Key& key, TreeText tree);
+  // Names keys that a remote has and that are not here, and says so by an event.
+  void announce(const std::vector<Key>& keys);
   // Fetches are answered only by answer_fetches().
   void hold_fetches(bool hold);
   void answer_fetches();
@@ -73,6 +75,7 @@ class FakeDaemon final : public DaemonClient {
     bool up = true, hold_fetches = false, hold_commits = false, lose_answers = false, move = true;
     std::optional<Error> commit_error;
     std::map<Key, TreeText> remote;
+    std::vector<Key> announced;
     std::vector<Question> held;
     size_t fetches = 0, commits_begun = 0;
     bool hold_uses = false, interrupted = false;
@@ -84,6 +87,7 @@ class FakeDaemon final : public DaemonClient {
     std::function<void(const DaemonEvent&)> on_event;
   };
   FetchReply answer_to(const Key& key);
+  Json announced_after(size_t count);
   void tell(DaemonEvent::Kind kind, const Entry& entry);
 
   FakeStore& store_;

@@ -228,6 +228,16 @@ Result<std::vector<Entry>> FakeStore::list(const std::string& scope, const std::
   return entries;
 }
 
+Result<std::vector<Entry>> FakeStore::retired() {
+  auto state = state_.lock();
+  if (state->broken) return Error{Code::internal, "the index is broken"};
+  std::vector<Entry> entries;
+  for (const auto& [id, entry] : state->entries) {
+    if (entry.retired) entries.push_back(entry);
+  }
+  return entries;
+}
+
 Result<std::shared_ptr<const MappedManifest>> FakeStore::manifest(uint64_t entry_id) {
   auto state = state_.lock();
   auto found = state->manifests.find(entry_id);

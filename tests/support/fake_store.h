@@ -45,6 +45,7 @@ class FakeStore final : public StoreReader {
   Result<Entry> containing(uint64_t number) override;
   Result<std::vector<Entry>> list(const std::string& scope, const std::string& space, const std::string& after,
                                   size_t limit) override;
+  Result<std::vector<Entry>> retired() override;
   Result<std::shared_ptr<const MappedManifest>> manifest(uint64_t entry_id) override;
   Result<size_t> read(const Digest& blob, std::span<std::byte> into, uint64_t offset) override;
   Result<Location> locate(const Digest& blob) override;

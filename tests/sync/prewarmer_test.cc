@@ -29,7 +29,7 @@ class PrewarmerTest : public ::testing::Test {
       Fetcher::Parts parts{*parts_.store, parts_.remote_set(), *parts_.scratch, parts_.sessions, parts_.timers};
       fetcher_ = std::make_unique<Fetcher>(parts, GuardLimits{}, 32);
       lists_ = std::make_unique<RunLists>(*parts_.store, parts_.remote_set(), *parts_.scratch, [] {});
-      prewarmer_ = std::make_unique<Prewarmer>(Prewarmer::Parts{*parts_.store, *fetcher_, *lists_});
+      prewarmer_ = std::make_unique<Prewarmer>(Prewarmer::Parts{*parts_.store, *fetcher_, *lists_, &announcements_});
     }
     return *fetcher_;
   }
@@ -67,6 +67,7 @@ class PrewarmerTest : public ::testing::Test {
   }
 
   DaemonParts parts_{Milliseconds(300)};
+  Announcements announcements_{[] {}};
   std::unique_ptr<Fetcher> fetcher_;
   std::unique_ptr<RunLists> lists_;
   std::unique_ptr<Prewarmer> prewarmer_;
@@ -114,6 +115,39 @@ TEST_F(PrewarmerTest, KeepsToTheLimitOfBytesThatTheListTells) {
   EXPECT_EQ(progress.left_out, 6u);
   EXPECT_EQ(progress.bytes, 400u);
   EXPECT_EQ(progress.limit, "bytes");
+}
+
+TEST_F(PrewarmerTest, WhatIsLeftOutIsAnnounced) {
+  auto& remote = parts_.add_remote("team");
+  put_entries(remote, 10, 100);
+  put_list(remote, 10, 100);
+  parts_.commit_file(flat(9), "hello");
+  prewarm({.commits = {kCommit}, .max_bytes = 750});
+  // As the daemon does at a commit.
+  for (int i = 0; i < 10; ++i) {
+    if (parts_.store->reader().find(flat(i))) announcements_.drop(flat(i));
+  }
+  EXPECT_EQ(announcements_.after(0).keys, (std::vector<Key>{flat(7), flat(8)}));
+}
+
+TEST_F(PrewarmerTest, WhatIsComingIsAnnouncedAndWhatDoesNotComeNoMore) {
+  auto& remote = parts_.add_remote("team");
+  std::promise<void> release;
+  auto released = release.get_future().share();
+  std::promise<void> asked;
+  remote.before = [&](const auto&, auto&) -> Status {
+    asked.set_value();
+    released.get();
+    return Ok{};
+  };
+  Prewarmer::Request request{.keys = {flat(0)}};
+  request.max_time = kLong;
+  auto id = *prewarmer().begin(request);
+  asked.get_future().get();
+  EXPECT_EQ(announcements_.after(0).keys, std::vector<Key>{flat(0)});
+  release.set_value();
+  EXPECT_EQ(finish(id).missing, 1u);
+  EXPECT_TRUE(announcements_.after(0).keys.empty());
 }
 
 TEST_F(PrewarmerTest, TimeIsUpAlsoForARemoteThatIsSilent) {
