@@ -54,6 +54,7 @@ class Control final : public HttpHandler {
   void artifact(const HttpRequest&, const Json& body, HttpResponder responder);
   void unpack(const HttpRequest&, const Json& body, HttpResponder responder);
   void events(const HttpRequest& request, const Json& body, HttpResponder responder);
+  void left(const HttpRequest&, const Json& body, HttpResponder responder);
   void released(const HttpRequest&, const Json& body, HttpResponder responder);
   void uses(const HttpRequest&, const Json& body, HttpResponder responder);
   void status(const HttpRequest&, const Json& body, HttpResponder responder);
