@@ -56,7 +56,8 @@ Json publish_list(const Context& context, DaemonClient& daemon, BuildList list) 
 
 BegunBuild begin_build(const Context& context) {
   std::error_code nowhere;
-  BegunBuild build{std::filesystem::current_path(nowhere), std::time(nullptr), {}};
+  BegunBuild build{
+      std::filesystem::current_path(nowhere), std::time(nullptr), {"", "hitfs start was told to make none"}};
   if (!nowhere && context.config.run_list != RunListMode::off) {
     build.built = built_commit(context, git_repository(context));
   }

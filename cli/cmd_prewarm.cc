@@ -7,8 +7,10 @@
 
 #include "cli/context.h"
 #include "cli/exit_codes.h"
+#include "cli/foreground.h"
 #include "cli/lease.h"
 #include "cli/prewarm.h"
+#include "cli/prewarm_job.h"
 #include "cli/repository.h"
 #include "cli/units.h"
 #include "store/key.h"
@@ -78,17 +80,37 @@ std::string figures(const Json& progress) {
                      format_size(static_cast<uint64_t>(progress["bytes"].integer_or(0))));
 }
 
+void draw(Progress& bar, const Json& now) {
+  auto ended = now["pulled"].integer_or(0) + now["here"].integer_or(0) + now["missing"].integer_or(0) +
+               now["failed"].integer_or(0);
+  bar.update(static_cast<uint64_t>(ended), static_cast<uint64_t>(now["wanted"].integer_or(0)), figures(now));
+}
+
+// A signal that asks us to end; 0 for none.
+int asked_to_end(ForegroundSignals& signals) {
+  while (int number = signals.next(false)) {
+    if (number != SIGCHLD) return number;
+  }
+  return 0;
+}
+
+struct Ended {
+  Json progress;
+  int signal = 0;  // somebody asked us to end
+};
+
 // Asked again and again: the daemon works in the background, and its own limit of time ends it.
-Result<Json> wait_until_done(DaemonClient& daemon, const std::string& id, const Output& output) {
+Result<Ended> wait_until_done(PrewarmJob& job, const Output& output, ForegroundSignals& signals) {
   Progress bar(output, "prewarming");
   while (true) {
-    auto progress = prewarm_progress(daemon, id);
-    if (!progress) return progress;
-    const Json& now = *progress;
-    if (now["done"].bool_or(false)) return progress;
-    auto ended = now["pulled"].integer_or(0) + now["here"].integer_or(0) + now["missing"].integer_or(0) +
-                 now["failed"].integer_or(0);
-    bar.update(static_cast<uint64_t>(ended), static_cast<uint64_t>(now["wanted"].integer_or(0)), figures(now));
+    auto progress = job.progress();
+    if (!progress) return std::move(progress).error();
+    if (std::as_const(*progress)["done"].bool_or(false)) return Ended{*std::move(progress)};
+    if (int signal = asked_to_end(signals)) {
+      auto last = job.end();
+      return Ended{last ? *std::move(last) : *std::move(progress), signal};
+    }
+    draw(bar, *progress);
     std::this_thread::sleep_for(kRedraw);
   }
 }
@@ -105,15 +127,15 @@ int cmd_prewarm(const Context& context) {
   auto begun = system_clock().now();
   auto lease = Lease::take(context, false);
   if (!lease) return context.output.fail(lease.error());
-  auto id = begin_prewarm(lease->daemon(), *request);
-  if (!id) return context.output.fail(id.error());
-  auto progress = wait_until_done(lease->daemon(), *id, context.output);
-  if (!progress) return context.output.fail(progress.error());
+  ForegroundSignals signals;  // before the client's threads
+  PrewarmJob job(context, *std::move(lease), *std::move(request));
+  auto ended = wait_until_done(job, context.output, signals);
+  if (!ended) return context.output.fail(in_context("the prewarm ended early", std::move(ended).error()));
   auto took = std::chrono::duration_cast<Milliseconds>(system_clock().now() - begun);
-  (*progress)["took_ms"] = took.count();
-  context.output.value(*progress);
-  context.output.line(prewarm_line(*progress, base) + " · " + format_seconds(took));
-  return kDone;
+  ended->progress["took_ms"] = took.count();
+  context.output.value(ended->progress);
+  context.output.line(prewarm_line(ended->progress, base) + " · " + format_seconds(took));
+  return end_alike({.exit_code = ended->signal == 0 ? kDone : 128 + ended->signal, .signal = ended->signal});
 }
 
 }  // namespace hitfs

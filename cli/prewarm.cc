@@ -72,7 +72,7 @@ std::string prewarm_line(const Json& progress, const std::string& base) {
   auto trouble = progress["trouble"].text_or("");
   add(number(progress, "failed"), "failed" + (trouble.empty() ? "" : " (" + trouble + ")"));
   auto limit = progress["limit"].text_or("");
-  add(number(progress, "left_out"), limit == "bytes" ? "left out (size)" : "left out (time)");
+  add(number(progress, "left_out"), fmt::format("left out ({})", limit == "bytes" ? "size" : limit));
   return line + rest;
 }
 

@@ -90,7 +90,11 @@ Json RunBackground::finish_prewarm(const State& state) {
   if (!state.prewarm_note.empty()) context_.output.note(state.prewarm_note);
   if (state.prewarm.empty()) return Json();
   auto progress = end_prewarm(daemon_, state.prewarm);
-  if (!progress) return Json();
+  if (!progress) {
+    context_.output.note("how far the prewarm came is not known, the daemon has ended meanwhile: " +
+                         progress.error().message);
+    return Json();
+  }
   context_.output.note(prewarm_line(*progress, context_.config.prewarm_base));
   return *std::move(progress);
 }

@@ -124,7 +124,7 @@ constexpr auto kSettings = std::to_array<SettingSpec>({
     {"remote", "cache server or shared folder; repeatable", "", "", put_nothing, true},
     {"mode", "off, read, write or readwrite, for every remote", "readwrite", "", put_mode<&Config::mode>},
     {"mode-ci", "the same where $CI is set", "as mode", "", put_mode<&Config::mode_ci>},
-    {"layout", "rules of the mounted folder", "flat", "", put_layout},
+    {"layout", "rules of the mounted folder: flat or nx", "flat", "", put_layout},
     {"pattern", "regular expression: which names are entries", "of the layout", "", put_pattern},
     {"complete", "when an entry is complete: rename, close or marker:NAME", "rename", "", put_complete},
     {"token-file", "file with the token of remotes that name none", "", kSecret, put_path<&Config::token_file>},

@@ -86,6 +86,14 @@ void DaemonLink::report(const Deadline& until) {
   if (turn) report_all(until);
 }
 
+void DaemonLink::leave(const Deadline& until) {
+  // Else a question for events that comes afterwards would make it known again.
+  events_thread_.request_stop();
+  report(until);
+  auto left = daemon_->call("POST", "/v1/left", Json::Object{{"front", front_}}, until);
+  if (!left) kLog.info("daemon not told of the end front={} error=\"{}\"", front_, left.error().message);
+}
+
 void DaemonLink::report_all(const Deadline& until) {
   Reports now;
   {

@@ -22,6 +22,8 @@ class DaemonLink {
   // Reports what there is now, and returns when the daemon has it, what another thread is telling it included. At most
   // until the deadline.
   void report(const Deadline& until);
+  // At the end of the mount: reports, and says that nobody has to wait for this front any more.
+  void leave(const Deadline& until);
 
  private:
   void follow_events(std::stop_token stop);

@@ -48,8 +48,7 @@ bool MountFilesystem::announce(const std::string& hash) {
   auto* known = state->announced.find(hash);
   if (known == nullptr || *known == AnnouncedNames::State::given_up || shown) return false;
   const auto* own = state->names.own_names(kRootNumber);
-  // Also while the tool stores it, under whatever name.
-  if (own->find(hash) || own->find(layout_.aside(hash)) || state->names.whiteout(hash) != nullptr) return false;
+  if (own->find(hash) || is_being_stored(*state, hash) || state->names.whiteout(hash) != nullptr) return false;
   *known = AnnouncedNames::State::promised;
   state->without_rows.erase(hash);
   return true;
@@ -90,13 +89,17 @@ void MountFilesystem::give_up(const std::string& name, const std::shared_ptr<Rep
     first = known != nullptr && *known == AnnouncedNames::State::promised;
     if (first) *known = AnnouncedNames::State::given_up;
   }
-  // Others wait for the first one's rows.
-  if (!first) return rows_->when_projected([waiting](const Status&) { waiting->fail(FsError::not_found); });
-  rows_->remove(name, [this, name, waiting](const Status& removed) {
-    if (removed) state_.lock()->announced.erase(name);
-    if (!removed) kLog.warn("rows of={} stay: {}", name, removed.error().message);
+  auto answer = [this, name, waiting](const Status&) {
+    note_miss(name);       // the tool may be about to store it
     rows_->project(name);  // it may have come a moment too late
     waiting->fail(FsError::not_found);
+  };
+  // Others wait for the first one's rows.
+  if (!first) return rows_->when_projected(answer);
+  rows_->withdraw(name, [this, name, answer](const Status& removed) {
+    if (removed) state_.lock()->announced.erase(name);
+    if (!removed) kLog.warn("rows of={} stay: {}", name, removed.error().message);
+    answer(removed);
   });
 }
 
@@ -108,7 +111,7 @@ bool MountFilesystem::promise_in_the_way(Number parent, std::string_view name, R
   auto* known = state->announced.find(name);
   if (known == nullptr) return false;
   bool has_rows = *known != AnnouncedNames::State::told;
-  if (has_rows) rows.hash = name;
+  if (has_rows) rows = {.hash = std::string(name), .promise = true};
   if (!has_rows) state->announced.erase(name);
   return has_rows;
 }

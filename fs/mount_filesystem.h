@@ -84,6 +84,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   // Of a change that found rows in its way: nothing was changed, and it is to be done again when they are gone.
   struct RowsFirst {
     std::string hash{};      // rows of this entry; "" for none
+    bool promise = false;    // only those that promise it
     std::string database{};  // or this whole database
     [[nodiscard]] bool any() const { return !hash.empty() || !database.empty(); }
   };

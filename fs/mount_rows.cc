@@ -149,9 +149,12 @@ void MountFilesystem::after_rows(const RowsFirst& rows, std::function<Answer<T>(
     {
       auto state = state_.lock();
       if (state->without_rows.size() > kMostWithoutRows) state->without_rows.clear();
-      state->without_rows.insert(rows.hash + rows.database);
-      state->published.erase(rows.hash);
       state->announced.erase(rows.hash);
+      // It may have come meanwhile: then other databases have its row.
+      if (!rows.promise) {
+        state->without_rows.insert(rows.hash + rows.database);
+        state->published.erase(rows.hash);
+      }
     }
     RowsFirst more;
     auto answer = change(more);
@@ -160,6 +163,7 @@ void MountFilesystem::after_rows(const RowsFirst& rows, std::function<Answer<T>(
     answer.give(std::move(*waiting));
   };
   if (rows.hash.empty()) return rows_->wipe(rows.database, std::move(done));
+  if (rows.promise) return rows_->withdraw(rows.hash, std::move(done));
   rows_->remove(rows.hash, std::move(done));
 }
 

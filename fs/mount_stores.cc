@@ -55,6 +55,7 @@ void MountFilesystem::show_what_was_kept_back() {
     for (const auto& name : over) state->missed.erase(name);
   }
   for (const auto& name : over) rows_->project(name);
+  if (!over.empty()) rows_->announce(over);
 }
 
 // What a worker before, or a mount before, left: of a mount before nobody lives.

@@ -107,8 +107,13 @@ Status serve(const WorkerOptions& options) {
   auto end = wait_for_end((*server)->gone_fd(), signals->get());
   hand_over(**filesystem, Deadline::after(kHandOver));
   if (end == End::terminated) (*server)->quiesce(Deadline::after(kQuiet));
-  if (end == End::unmounted) (*filesystem)->leave();
-  link.report(Deadline::after(kLastReport));
+  auto last = Deadline::after(kLastReport);
+  if (end == End::unmounted) {
+    (*filesystem)->leave();
+    link.leave(last);
+  } else {
+    link.report(last);
+  }
   kLog.info("mount_left path={} unmounted={}", options.mount_point, end == End::unmounted);
   // Readers may sit in their read, the link in its long poll, and whoever still waits for an answer gets it from the
   // next worker: nothing of this may be torn down in order. A worker may be killed at any moment, so this is as good.

@@ -117,6 +117,7 @@ Control::Route Control::route_of(const HttpRequest& request) {
       {"POST", "/v1/unpack", &Control::unpack},
       {"GET", "/v1/events", &Control::events},
       {"GET", "/v1/announced", &Control::announced},
+      {"POST", "/v1/left", &Control::left},
       {"POST", "/v1/released", &Control::released},
       {"POST", "/v1/uses", &Control::uses},
       {"GET", "/v1/status", &Control::status},
@@ -226,11 +227,9 @@ void Control::events(const HttpRequest& request, const Json&, HttpResponder resp
                      [shared](const EventBatch& batch) { shared->send(json_reply(200, to_json(batch))); });
 }
 
-void Control::announced(const HttpRequest& request, const Json&, HttpResponder responder) {
-  auto page = parts_.announcements.after(to_number(query_value(request.query, "after")));
-  Json::Array keys;
-  for (const auto& key : page.keys) keys.emplace_back(key.text());
-  responder.send(json_reply(200, Json::Object{{"next", page.next}, {"keys", std::move(keys)}}));
+void Control::left(const HttpRequest&, const Json& body, HttpResponder responder) {
+  parts_.events.forget(body["front"].text_or(""));
+  responder.send(json_reply(200, Json(Json::Object{})));
 }
 
 void Control::released(const HttpRequest&, const Json& body, HttpResponder responder) {

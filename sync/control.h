@@ -54,7 +54,7 @@ class Control final : public HttpHandler {
   void artifact(const HttpRequest&, const Json& body, HttpResponder responder);
   void unpack(const HttpRequest&, const Json& body, HttpResponder responder);
   void events(const HttpRequest& request, const Json& body, HttpResponder responder);
-  void announced(const HttpRequest& request, const Json& body, HttpResponder responder);
+  void left(const HttpRequest&, const Json& body, HttpResponder responder);
   void released(const HttpRequest&, const Json& body, HttpResponder responder);
   void uses(const HttpRequest&, const Json& body, HttpResponder responder);
   void status(const HttpRequest&, const Json& body, HttpResponder responder);
@@ -70,6 +70,7 @@ class Control final : public HttpHandler {
   void begin_prewarm(const HttpRequest&, const Json& body, HttpResponder responder);
   void prewarm_progress(const HttpRequest& request, const Json&, HttpResponder responder);
   void end_prewarm(const HttpRequest& request, const Json&, HttpResponder responder);
+  void announced(const HttpRequest& request, const Json&, HttpResponder responder);
   void unpark(const HttpRequest&, const Json& body, HttpResponder responder);
   void stop(const HttpRequest&, const Json& body, HttpResponder responder);
 

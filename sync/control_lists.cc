@@ -1,5 +1,6 @@
 // The routes of run lists and prewarm.
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 
 #include "store/base/log.h"
@@ -135,6 +136,13 @@ void Control::prewarm_progress(const HttpRequest& request, const Json&, HttpResp
 void Control::end_prewarm(const HttpRequest& request, const Json&, HttpResponder responder) {
   parts_.prewarmer.stop(request.path.substr(request.path.rfind('/') + 1));
   prewarm_progress(request, Json(), std::move(responder));
+}
+
+void Control::announced(const HttpRequest& request, const Json&, HttpResponder responder) {
+  auto page = parts_.announcements.after(std::strtoull(query_value(request.query, "after").c_str(), nullptr, 10));
+  Json::Array keys;
+  for (const auto& key : page.keys) keys.emplace_back(key.text());
+  responder.send(json_reply(200, Json::Object{{"next", page.next}, {"keys", std::move(keys)}}));
 }
 
 }  // namespace hitfs

@@ -117,6 +117,11 @@ void EventLog::collect_reports(Milliseconds patience, std::function<void()> done
   note_handled("", 0);  // completes at once when no front is there
 }
 
+void EventLog::forget(const std::string& front) {
+  state_.lock()->fronts.erase(front);
+  note_handled(front, UINT64_MAX);
+}
+
 void EventLog::collection_timed_out(uint64_t number) {
   std::function<void()> done;
   state_.lock()->collections.remove_if([&](Collection& one) {

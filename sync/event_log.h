@@ -32,6 +32,9 @@ class EventLog {
   // has left the ring, gives a reset with everything that is kept.
   void poll(const std::string& front, const std::string& epoch, uint64_t after, std::function<void(EventBatch)> done);
 
+  // A front that says that it ends: nobody waits for it any more.
+  void forget(const std::string& front);
+
   // Asks every front that is polling for its uses and calls `done` when each has handled that, at the latest after
   // `patience`.
   void collect_reports(Milliseconds patience, std::function<void()> done);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <random>
 #include <set>
 
 namespace hitfs {
@@ -26,6 +27,9 @@ struct Prewarmer::Job {
   const Request request;
   Guarded<State> state;
 };
+
+Prewarmer::Prewarmer(const Parts& parts)
+    : parts_(parts), last_id_(static_cast<uint64_t>(std::random_device{}()) << 20) {}
 
 Prewarmer::~Prewarmer() {
   std::map<uint64_t, Running> jobs;

@@ -57,7 +57,7 @@ class Prewarmer {
     RunLists& lists;
     Announcements* announcements = nullptr;  // none where no remote can be asked
   };
-  explicit Prewarmer(const Parts& parts) : parts_(parts) {}
+  explicit Prewarmer(const Parts& parts);
   ~Prewarmer();
 
   // The job's id; `unavailable` while kMostJobs are under way.
@@ -81,7 +81,8 @@ class Prewarmer {
   };
   const Parts parts_;
   Guarded<std::map<uint64_t, Running>> jobs_;
-  uint64_t last_id_ = 0;  // under the lock of jobs_
+  // Under the lock of jobs_. Begins anywhere: who still asks for a job of a daemon before must not get one of this.
+  uint64_t last_id_;
 };
 
 [[nodiscard]] Json to_json(const Prewarmer::Progress& progress);

@@ -1,8 +1,10 @@
 #include "fs/nx/row_database.h"
 
 #include <charconv>
+#include <thread>
 #include <utility>
 
+#include "store/base/clock.h"
 #include "store/base/io.h"
 
 namespace hitfs::fs {
@@ -107,12 +109,18 @@ Status NxDatabase::remove(const std::vector<std::string>& hashes) {
 }
 
 Status NxDatabase::for_each(std::string_view sql, const std::vector<std::string>& hashes) {
-  auto change = sqlite::Transaction::begin(*database_);
-  if (!change) return std::move(change).error();
-  for (const auto& hash : hashes) {
-    if (auto done = database_->run(sql, {std::string_view(hash)}); !done) return done;
+  for (size_t next = 0; next < hashes.size();) {
+    if (next > 0) std::this_thread::sleep_for(kPause);
+    auto change = sqlite::Transaction::begin(*database_);
+    if (!change) return std::move(change).error();
+    auto until = system_clock().now() + kLongestTransaction;
+    do {
+      if (auto done = database_->run(sql, {std::string_view(hashes[next])}); !done) return done;
+      ++next;
+    } while (next < hashes.size() && system_clock().now() < until);
+    if (auto committed = change->commit(kWhat); !committed) return committed;
   }
-  return change->commit(kWhat);
+  return Ok{};
 }
 
 Result<std::set<std::string>> NxDatabase::hashes() {

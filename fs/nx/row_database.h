@@ -20,18 +20,22 @@ namespace hitfs::fs {
 class NxDatabase {
  public:
   static constexpr Milliseconds kBusy{3000};
+  // Many rows are written in several transactions, none much longer than this, with pauses in between: nx writes at
+  // each lookup, and would wait for the end. Measured: tests/bench/rows_bench.cc.
+  static constexpr Milliseconds kLongestTransaction{5};
+  static constexpr Milliseconds kPause{5};
 
   // `not_found` when there is no such file, or no table in it yet: nx is just making it.
   static Result<NxDatabase> open(const std::filesystem::path& path, sqlite::Access access);
 
-  // Makes rows of successful tasks in one transaction; a row that nx had demoted counts again. Their size is 0: nx uses
+  // Makes rows of successful tasks; a row that nx had demoted counts again. Their size is 0: nx uses
   // it for a limit of its own only, and what is kept is for the store to decide.
   Status put(const std::vector<std::string>& hashes);
   // Rows of entries that are not here yet; a row that counts stays as it is. Only where is_announcing().
   Status announce(const std::vector<std::string>& hashes);
   // True from nx 23.3: a row whose folder is missing is a miss there, and counts no more.
   [[nodiscard]] bool is_announcing() const { return has_mark_; }
-  // Removes them in one transaction; a missing one is fine.
+  // Removes them; a missing one is fine.
   Status remove(const std::vector<std::string>& hashes);
   // Hashes of the rows that nx takes for entries, also of failed tasks.
   Result<std::set<std::string>> hashes();

@@ -28,6 +28,20 @@ Status remove_bare_rows(const std::filesystem::path& path, const std::set<std::s
   return database->remove(bare);
 }
 
+// From the databases of which `from` holds. One that is just being made has none.
+Status remove_row(const std::vector<std::filesystem::path>& databases, const std::string& hash,
+                  bool (*from)(const NxDatabase&)) {
+  for (const auto& path : databases) {
+    if (PrivateFiles::has_turso_side_file(path)) continue;
+    auto database = NxDatabase::open(path, sqlite::Access::read_write);
+    if (!database && database.error().code == Code::not_found) continue;
+    if (database && !from(*database)) continue;
+    auto removed = database ? database->remove({hash}) : Status(database.error());
+    if (!removed) return in_context(path.filename().string(), removed.error());
+  }
+  return Ok{};
+}
+
 }  // namespace
 
 RowKeeper::RowKeeper(std::filesystem::path folder, RowSource& source)
@@ -118,6 +132,10 @@ void RowKeeper::when_projected(Done done) {
 
 void RowKeeper::remove(const std::string& hash, Done done) {
   add([this, hash, done] { done(remove_now(hash)); }, done);
+}
+
+void RowKeeper::withdraw(const std::string& hash, Done done) {
+  add([this, hash, done] { done(withdraw_now(hash)); }, done);
 }
 
 void RowKeeper::wipe(const std::string& name, Done done) {
@@ -218,7 +236,7 @@ void RowKeeper::project_now(const std::set<std::string>& hashes) {
     change_all([&](NxDatabase& database) { return database.put(rows); });
   }
   for (const auto& hash : bare) {
-    auto removed = remove_now(hash);
+    auto removed = withdraw_now(hash);
     if (removed) continue;
     kLog.warn("rows of={} stay for now: {}", hash, removed.error().message);
     promised_.insert(hash);
@@ -314,13 +332,15 @@ bool RowKeeper::fill(const std::filesystem::path& path) {
 Status RowKeeper::remove_now(const std::string& hash) {
   auto databases = files_.all_databases();
   for (auto& outside : outside_.databases()) databases.push_back(std::move(outside));
-  for (const auto& path : databases) {
-    if (PrivateFiles::has_turso_side_file(path)) continue;
-    auto database = NxDatabase::open(path, sqlite::Access::read_write);
-    if (!database && database.error().code == Code::not_found) continue;
-    auto removed = database ? database->remove({hash}) : Status(database.error());
-    if (!removed) return in_context(path.filename().string(), removed.error());
-  }
+  auto all = [](const NxDatabase&) { return true; };
+  if (auto removed = remove_row(databases, hash, all); !removed) return removed;
+  promised_.erase(hash);
+  return Ok{};
+}
+
+Status RowKeeper::withdraw_now(const std::string& hash) {
+  auto announcing = [](const NxDatabase& database) { return database.is_announcing(); };
+  if (auto removed = remove_row(files_.shared_databases(), hash, announcing); !removed) return removed;
   promised_.erase(hash);
   return Ok{};
 }

@@ -64,6 +64,8 @@ class RowKeeper {
   void when_projected(Done done);
   // Removes the rows of `hash` from every database, then runs `done` on the keeper's thread.
   void remove(const std::string& hash, Done done);
+  // Removes the rows that only promise `hash`, likewise: those of databases where a row without files is a miss.
+  void withdraw(const std::string& hash, Done done);
   // Removes the database `name` with its log, as nx means to when it unlinks it.
   void wipe(const std::string& name, Done done);
   // Makes the database of this nx version and fills it.
@@ -98,6 +100,7 @@ class RowKeeper {
   bool fill(const std::filesystem::path& database);
   void try_again(Milliseconds after);
   Status remove_now(const std::string& hash);
+  Status withdraw_now(const std::string& hash);
   void remove_bare_rows_outside(const std::set<std::string>& names);
   Status put_announced(NxDatabase& database, const std::vector<std::string>& hashes);
   // Does `change` to every shared database that is filled; one that misses it is filled anew later.

@@ -72,15 +72,15 @@ free_port() {
   echo "$port"
 }
 
-# Sets $url and $token of a new team server.
+# start_server [NAME]: sets $url and $token of a new team server.
 start_server() {
-  local port
+  local port folder=$work/server${1:-}
   port=$(free_port)
-  mkdir -p "$work/server"
-  token=$("$hitfs" token add --tokens "$work/server/tokens.json" --name bench --rights read,write 2>/dev/null)
-  "$hitfs" serve --listen "127.0.0.1:$port" --tokens "$work/server/tokens.json" --store "$work/server/store" >"$work/server/log" 2>&1 &
+  mkdir -p "$folder"
+  token=$("$hitfs" token add --tokens "$folder/tokens.json" --name bench --rights read,write 2>/dev/null)
+  "$hitfs" serve --listen "127.0.0.1:$port" --tokens "$folder/tokens.json" --store "$folder/store" >"$folder/log" 2>&1 &
   pids+=($!)
-  wait_for_port "$port" || { cat "$work/server/log" >&2; die "hitfs serve does not listen"; }
+  wait_for_port "$port" || { cat "$folder/log" >&2; die "hitfs serve does not listen"; }
   url=http://127.0.0.1:$port
 }
 wait_for_port() {

@@ -8,8 +8,9 @@
 # --write also puts the table into tests/bench/RESULTS.md, once everything was measured. HITFS_BENCH_RUNS (default 5)
 # repeats each measurement; HITFS_BENCH_FOLDER is where the scratch folder is made (default: /var/tmp, which is on a
 # disk); HITFS_BENCH_BUILD names the build (default: build, a release build); HITFS_BENCH_FILES (6400) and
-# HITFS_BENCH_ENTRIES (100000) change the sizes, HITFS_BENCH_NX ("20.8.2 24.0.6") the versions of nx. Needs nginx, curl,
-# sqlite3, node and scripts/test-tools.sh; as root it also measures a cold disk.
+# HITFS_BENCH_ENTRIES (100000) change the sizes, HITFS_BENCH_NX ("20.8.2 24.0.6") the versions of nx and
+# HITFS_BENCH_TASKS (200) the size of its workspace. Needs nginx, curl, sqlite3, git, node and scripts/test-tools.sh; as
+# root it also measures a cold disk.
 set -euo pipefail
 here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 source "$here/lib.sh"
@@ -19,6 +20,7 @@ runs=${HITFS_BENCH_RUNS:-5}
 files=${HITFS_BENCH_FILES:-6400}
 entries=${HITFS_BENCH_ENTRIES:-100000}
 nx_versions=${HITFS_BENCH_NX:-20.8.2 24.0.6}
+tasks=${HITFS_BENCH_TASKS:-200}
 
 work=$(mktemp -d "${HITFS_BENCH_FOLDER:-/var/tmp}/hitfs-bench-XXXXXX")
 pids=()
@@ -300,38 +302,50 @@ fill_store() {
   "$build/bench_store" --fill="$1" --entries="$2" >"$work/log" 2>&1 || { cat "$work/log" >&2; die "fill"; }
 }
 
-# A workspace of 200 tasks whose results are on a server 20 ms away: nx alone, and below `hitfs run` with an empty store
-# and with one that has everything, as after a prewarm. All is restored in each run, from a workspace as checked out.
+# A workspace of 200 tasks whose results are on a server 20 ms away: nx alone, and below `hitfs run` with an empty store,
+# and with one that `hitfs prewarm` filled, over the endpoint and over a mount (with the stand-in for nx's
+# shared-directory plugin). All is restored in each run, from a workspace as checked out.
 scenario_nx() {
-  local version far i straight cold warm s c w modules
-  start_server
-  start_far_server "${url##*:}" 20
-  far=$far_url
-  export NX_DAEMON=false NX_NO_CLOUD=true NX_TUI=false NX_INTERACTIVE=false NO_COLOR=1 HITFS_TOKEN=$token
-  unset CI FORCE_COLOR HTTP_PROXY http_proxy NX_CACHE_DIRECTORY
+  local version i straight cold pulled warm mounted s
+  export NX_DAEMON=false NX_NO_CLOUD=true NX_TUI=false NX_INTERACTIVE=false NO_COLOR=1
+  unset CI FORCE_COLOR HTTP_PROXY http_proxy NX_CACHE_DIRECTORY NX_WORKSPACE_DATA_DIRECTORY
   for version in $nx_versions; do
-    modules=$here/../../build/tools/nx-$version/node_modules
-    [[ -d "$modules/nx" ]] || die "missing tool: nx $version (scripts/test-tools.sh)"
-    node "$here/../clients/make_workspace.js" "$work/nx-$version" "$(realpath "$modules")" 200
+    # A server for each: versions share hashes.
+    start_server "-$version"
+    start_far_server "${url##*:}" 20
+    export HITFS_TOKEN=$token
+    nx_workspace "$version"
     nx_below "$work/nx-fill-$version" "$url" "$version" nx_built
-    straight=() cold=() warm=()
+    straight=() cold=() pulled=() warm=() mounted=()
     for ((i = 0; i < runs; i++)); do
       fresh_workspace "$version"
-      timed nx_straight "$far" "$version"
+      timed nx_straight "$far_url" "$version"
       straight+=("$elapsed")
       all_restored
-      nx_below "$work/nx-cold-$version-$i" "$far" "$version" all_restored
+      nx_below "$work/nx-cold-$version-$i" "$far_url" "$version" all_restored
       cold+=("$elapsed")
-      nx_below "$work/nx-fill-$version" "$far" "$version" all_restored
+      nx_prewarm "$work/nx-warm-$version-$i" "$version"
+      pulled+=("$elapsed")
+      nx_below "$work/nx-warm-$version-$i" "$far_url" "$version" all_restored
       warm+=("$elapsed")
+      nx_prewarm "$work/nx-mounted-$version-$i" "$version"
+      pulled+=("$elapsed")
+      nx_mounted "$work/nx-mounted-$version-$i" "$far_url" "$version"
+      mounted+=("$elapsed")
     done
-    s=$(median_of "${straight[@]}") c=$(median_of "${cold[@]}") w=$(median_of "${warm[@]}")
-    row "nx $version, 200 tasks, server 20 ms away: endpoint, empty store" "$(ratio "$c" "$s") x" "$(ms "$c")" \
-      "nx straight to the server: $(ms "$s")" nx ""
-    row "the same: endpoint, store with everything" "$(ratio "$w" "$s") x" "$(ms "$w")" \
-      "nx straight to the server: $(ms "$s")" nx ""
+    s=$(median_of "${straight[@]}")
+    nx_row "nx $version, $tasks tasks, server 20 ms away: endpoint, empty store" "$s" "${cold[@]}"
+    nx_row "the same: endpoint, prewarmed" "$s" "${warm[@]}"
+    nx_row "the same: mount with a stand-in for the shared-directory plugin, prewarmed" "$s" "${mounted[@]}"
+    nx_row "the \`hitfs prewarm\` before it, by commit" "$s" "${pulled[@]}"
   done
   unset HITFS_TOKEN
+}
+# nx_row WHAT STRAIGHT TIME...
+nx_row() {
+  local m
+  m=$(median_of "${@:3}")
+  row "$1" "$(ratio "$m" "$2") x" "$(ms "$m")" "nx straight to the server: $(ms "$2")" nx ""
 }
 # start_far_server PORT ROUND_TRIP_MS: sets $far_url to a proxy before that port.
 start_far_server() {
@@ -342,23 +356,54 @@ start_far_server() {
   wait_for_port "$port" || { cat "$work/proxy.log" >&2; die "the proxy does not listen"; }
   far_url=http://127.0.0.1:$port
 }
+# A workspace and its one commit; the plugin lies in a second node_modules beside it.
+nx_workspace() {
+  local modules package
+  modules=$here/../../build/tools/nx-$1/node_modules
+  [[ -d "$modules/nx" ]] || die "missing tool: nx $1 (scripts/test-tools.sh)"
+  modules=$(realpath "$modules")
+  node "$here/../clients/make_workspace.js" "$work/nx-$1" "$modules" "$tasks"
+  git -C "$work/nx-$1" init --quiet
+  git -C "$work/nx-$1" add --all
+  git -C "$work/nx-$1" -c user.name=bench -c user.email=bench@localhost commit --quiet --message one
+  mkdir -p "$work/modules-$1/@nx/shared-fs-cache"
+  for package in "$modules"/* "$modules"/.[!.]* "$modules"/@nx/*; do
+    [[ ! -e "$package" || "$package" = */@nx ]] || ln -s "$package" "$work/modules-$1/${package#"$modules/"}"
+  done
+  cp "$here/../clients/nx_shared_directory.js" "$work/modules-$1/@nx/shared-fs-cache/index.js"
+  plain_modules=$modules
+}
 fresh_workspace() { rm -rf "$work/nx-$1/.nx" "$work/nx-$1/dist"; }
 nx_build() { (cd "$work/nx-$1" && NX_CACHE_DIRECTORY=$PWD/.nx/cache "${@:2}" node_modules/.bin/nx run-many -t build --output-style=static); }
 nx_straight() {
   NX_SELF_HOSTED_REMOTE_CACHE_SERVER=$1 NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN=$token nx_build "$2"
 }
-# nx_below STORE SERVER VERSION CHECK: sets $elapsed to the time of `hitfs run`; its start and end are in it.
+# nx_below STORE SERVER VERSION CHECK [FLAG...]: sets $elapsed to the time of `hitfs run`; its start and end are in it.
 nx_below() {
   stores+=("$1")
   fresh_workspace "$3"
-  timed nx_build "$3" "$hitfs" run --store "$1" --remote "nx+$2" --
+  timed nx_build "$3" "$hitfs" run --store "$1" --remote "nx+$2" "${@:5}" --
   "$4"
   "$hitfs" stop --store "$1" >/dev/null 2>&1
 }
+# nx_mounted STORE SERVER VERSION: as nx_below with a mount. The plugin is active in CI only.
+nx_mounted() {
+  ln -sfn "$work/modules-$3" "$work/nx-$3/node_modules"
+  CI=true nx_below "$1" "$2" "$3" all_restored --layout nx --mount "$work/nx-mount" --require mount
+  ln -sfn "$plain_modules" "$work/nx-$3/node_modules"
+  grep -q '^hitfs: mount' "$work/log" || { tail -n 20 "$work/log" >&2; die "nx did not use the mount"; }
+}
+# nx_prewarm STORE VERSION: what an empty machine does that knows no hash. Sets $elapsed.
+nx_prewarm() {
+  stores+=("$1")
+  timed prewarm_in "$work/nx-$2" --store "$1" --remote "nx+$far_url"
+  grep -q "prewarmed $tasks of $tasks" "$work/log" || { cat "$work/log" >&2; die "the prewarm is not whole"; }
+}
+prewarm_in() { (cd "$1" && "$hitfs" prewarm "${@:2}"); }
 # What the last run printed is in the log.
-nx_built() { [[ $(grep -c '^built ' "$work/log") = 200 ]] || { tail -n 20 "$work/log" >&2; die "nx did not build 200 tasks"; }; }
+nx_built() { [[ $(grep -c '^built ' "$work/log") = "$tasks" ]] || { tail -n 20 "$work/log" >&2; die "nx did not build $tasks tasks"; }; }
 all_restored() {
-  [[ $(grep -c '\[remote cache\]' "$work/log") = 200 ]] || { tail -n 20 "$work/log" >&2; die "nx did not restore 200 tasks"; }
+  [[ $(grep -c '\[remote cache\]' "$work/log") = "$tasks" ]] || { tail -n 20 "$work/log" >&2; die "nx did not restore $tasks tasks"; }
 }
 
 measure() {

@@ -62,7 +62,6 @@ class NxAnnouncedTest : public NxVersionTest {
     command.environment["HITFS_STORE"] = folder_ / machine / "store";
     command.environment["HITFS_REMOTE"] = "file://" + (folder_ / "share").string();
     command.environment["HITFS_FLUSH"] = command.environment["HITFS_FLUSH_CI"] = "60s";
-    command.environment["HITFS_TEST_LAYOUT_NX"] = "1";
     command.directory = repository_->folder();
     return run(command, kNxLimit);
   }

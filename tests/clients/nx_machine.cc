@@ -59,7 +59,6 @@ Command NxMachine::configured(std::vector<std::string> arguments) const {
     command.environment["HITFS_TOKEN"] = server_->token();
   }
   command.environment["HITFS_FLUSH"] = command.environment["HITFS_FLUSH_CI"] = "60s";
-  command.environment["HITFS_TEST_LAYOUT_NX"] = "1";
   for (const auto& [name, value] : settings_) command.environment[name] = value;
   return command;
 }

@@ -58,5 +58,15 @@ TEST_F(DaemonLinkTest, AReportThatIsNotTakenEndsAtItsDeadline) {
   mount_.daemon.interrupt();
 }
 
+TEST_F(DaemonLinkTest, AMountThatEndsReportsAndSaysSo) {
+  DaemonLink link("test", mount_.daemon, mount_.fs());
+  ASSERT_TRUE(mount_.daemon.wait_for_polls(1, kLong));
+  use("00a3");
+  link.leave(Deadline::after(kLong));
+  EXPECT_EQ(mount_.daemon.uses_told(), std::vector<Key>{MountHarness::key("00a3")});
+  EXPECT_EQ(mount_.daemon.calls(), std::vector<std::string>{R"(POST /v1/left {"front":"test"})"});
+  mount_.daemon.interrupt();
+}
+
 }  // namespace
 }  // namespace hitfs::fs

@@ -21,7 +21,7 @@ using Rows = std::set<std::string>;
 class Somebody {
  public:
   explicit Somebody(const stdfs::path& folder, std::map<std::string, std::optional<std::string>> environment = {})
-      : process_({{"sh", "-c", "echo there; exec sleep 1000"}, with_none(std::move(environment)), folder}) {
+      : process_({{"sh", "-c", "echo there; sleep 1000; :"}, with_none(std::move(environment)), folder}) {
     while (process_.output().empty() && process_.running()) ::usleep(1000);
   }
   [[nodiscard]] pid_t pid() const { return process_.pid(); }

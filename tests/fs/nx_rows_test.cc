@@ -1,7 +1,9 @@
 // Rows in databases of every shape that a version of nx makes, and the files around them.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
+#include <thread>
 
 #include "fs/nx/private_files.h"
 #include "fs/nx/row_database.h"
@@ -52,6 +54,30 @@ TEST_P(NxRowsTest, TellsTheCodeOfATask) {
   add_nx_row(path, "1", 130);
   EXPECT_EQ(opened(path).code_of("1").value()->code, 130);
   EXPECT_FALSE(opened(path).code_of("2").value().has_value());
+}
+
+// nx writes at each lookup: it must not wait for the end of a large store.
+TEST_P(NxRowsTest, ManyRowsLetOthersInBetween) {
+  std::vector<std::string> many;
+  for (int i = 0; i < 30'000; ++i) many.push_back(std::to_string(1'000'000 + i));
+  auto rows = opened(path);
+  std::atomic<bool> done = false;
+  Status put = Ok{};
+  std::jthread writer([&] {
+    put = rows.put(many);
+    done = true;
+  });
+  auto other = std::move(sqlite::Database::open(path, sqlite::Access::read_only, Milliseconds(5000)).value());
+  bool saw_a_part = false;
+  while (!done) {
+    auto query = other->query("SELECT count(*) FROM cache_outputs");
+    ASSERT_TRUE(query.next().value());
+    saw_a_part = saw_a_part || (query.integer(0) > 0 && query.integer(0) < 30'000);
+  }
+  writer.join();
+  EXPECT_TRUE(put);
+  EXPECT_TRUE(saw_a_part);
+  EXPECT_EQ(nx_rows(path).size(), 30'000u);
 }
 
 TEST_P(NxRowsTest, ADatabaseInUseIsWaitedForAndThenLeft) {

@@ -96,7 +96,7 @@ TEST(FlatLayoutTest, ReadsWhenAnEntryIsComplete) {
 }
 
 TEST(LayoutTest, RefusesOtherLayoutsAndNamespacesByName) {
-  EXPECT_NE(refusal({.name = "nx"}).find("layout nx is not in this version"), std::string::npos);
+  EXPECT_NE(refusal({.name = "nx", .pattern = "[0-9]+"}).find("leave out pattern"), std::string::npos);
   EXPECT_NE(refusal({.name = "turbo"}).find("\"turbo\" is unknown"), std::string::npos);
   EXPECT_NE(refusal({.space = "nx"}).find("namespace nx"), std::string::npos);
   EXPECT_NE(refusal({.space = "Bad Space"}).find("namespace"), std::string::npos);

@@ -88,6 +88,18 @@ TEST_F(EventLogTest, WithoutAFrontAReportIsCompleteAtOnce) {
   EXPECT_TRUE(done);
 }
 
+TEST_F(EventLogTest, AFrontThatHasLeftIsNotWaitedFor) {
+  auto a = first_batch("a");
+  auto waiting = poll(events_, "a", a.epoch, a.next);
+  bool before = false, after = false;
+  events_.collect_reports(std::chrono::hours(1), [&] { before = true; });
+  EXPECT_FALSE(before);
+  events_.forget("a");
+  EXPECT_TRUE(before);
+  events_.collect_reports(std::chrono::hours(1), [&] { after = true; });
+  EXPECT_TRUE(after);
+}
+
 TEST_F(EventLogTest, AFrontThatDoesNotAnswerIsNotWaitedForLongerThanAsked) {
   first_batch("dead");
   std::promise<void> collected;
