@@ -36,6 +36,7 @@ class Daemon {
   Daemon() = default;
   Status open(const DaemonOptions& options);
   void build_parts(const DaemonOptions& options);
+  void note_result(const Entry& entry);
   [[nodiscard]] bool may_come_back(const Entry& retired, const std::string& why) const;
   Status serve();
 
@@ -92,6 +93,12 @@ Status Daemon::open(const DaemonOptions& options) {
   return Ok{};
 }
 
+// A mount of layout nx is not asked for what its rows do not name; the endpoint, whose entries are artifacts, is.
+void Daemon::note_result(const Entry& entry) {
+  sessions_->stored(entry.key);
+  if (entry.key.space == "nx" && !entry.artifact) sessions_->missed_unasked(entry.key);
+}
+
 void Daemon::build_parts(const DaemonOptions& options) {
   timers_ = std::make_unique<TimerQueue>();
   events_ = std::make_unique<EventLog>(*timers_);
@@ -100,7 +107,7 @@ void Daemon::build_parts(const DaemonOptions& options) {
   retirement_ = std::make_unique<Retirement>(*store_, *events_, *timers_, paths_);
   store_->observe({.committed =
                        [this](const Entry& entry) {
-                         if (is_shared_result(entry)) sessions_->stored(entry.key);
+                         if (is_shared_result(entry)) note_result(entry);
                          announcements_->drop(entry.key);
                          events_->add(DaemonEvent::Kind::committed, entry.key, entry.id);
                        },

@@ -58,7 +58,7 @@ void Sessions::count(uint64_t SessionCounters::*counter) {
 }
 
 void Sessions::count_once(uint64_t SessionCounters::*counter, char what, const Key& key) {
-  size_t hash = std::hash<std::string>{}(what + key.text());
+  size_t hash = event_of(what, key);
   auto state = state_.lock();
   ++(state->totals.*counter);
   for (auto& [id, session] : state->open) {
@@ -100,6 +100,18 @@ std::optional<SessionKeys> Sessions::keys(const std::string& id) {
 }
 
 void Sessions::missed(const Key& key) { count_once(&SessionCounters::miss, 'm', key); }
+
+void Sessions::missed_unasked(const Key& key) {
+  auto state = state_.lock();
+  bool counted = false;
+  for (auto& [id, session] : state->open) {
+    if (session.seen.contains(event_of('f', key)) || session.seen.size() >= kMostSeen) continue;
+    if (!session.seen.insert(event_of('m', key)).second) continue;
+    ++session.counters.miss;
+    counted = true;
+  }
+  if (counted) ++state->totals.miss;
+}
 
 void Sessions::lookup_failed(const Key& key) { count_once(&SessionCounters::failed, 'f', key); }
 

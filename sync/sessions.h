@@ -56,6 +56,9 @@ class Sessions {
   // An entry that others may have was written on this machine.
   void stored(const Key& key);
   void missed(const Key& key);
+  // The same where a tool looks names up without asking us (the rows of layout nx), told by what it then stores. Its
+  // lookup may have been one that failed.
+  void missed_unasked(const Key& key);
   void lookup_failed(const Key& key);
   void push_failed(const Key& key);
   void pushed();
@@ -89,6 +92,7 @@ class Sessions {
   // Once per session for that key; `what` tells events of one key apart.
   void count_once(uint64_t SessionCounters::*counter, char what, const Key& key);
 
+  static size_t event_of(char what, const Key& key) { return std::hash<std::string>{}(what + key.text()); }
   void note_use(const Key& key, bool stored);
 
   const Milliseconds budget_;

@@ -20,7 +20,6 @@ class NxBothWaysTest : public NxDirectoryTest {
   void configure(NxMachine& machine, const TeamServer& server) {
     machine.set("NX_SELF_HOSTED_REMOTE_CACHE_SERVER", server.url());
     machine.set("NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN", server.token());
-    machine.set("NX_KEY", "stand-in");
   }
 };
 

@@ -28,6 +28,22 @@ TEST(SessionsTest, ASessionCountsEachKeyOnce) {
   EXPECT_EQ(counters->failed, 1u);
 }
 
+TEST(SessionsTest, WhatWasStoredUnaskedWasAMissUnlessItsLookupFailed) {
+  Sessions sessions(kBudget);
+  auto id = sessions.begin();
+  sessions.missed_unasked(key_of("1"));
+  sessions.missed_unasked(key_of("1"));
+  sessions.missed(key_of("2"));
+  sessions.missed_unasked(key_of("2"));
+  sessions.lookup_failed(key_of("3"));
+  sessions.missed_unasked(key_of("3"));
+  auto counters = sessions.end(id);
+  ASSERT_TRUE(counters);
+  EXPECT_EQ(counters->miss, 2u);
+  EXPECT_EQ(counters->failed, 1u);
+  EXPECT_EQ(sessions.totals().miss, 2u);
+}
+
 TEST(SessionsTest, TwoSessionsSideBySideBothCount) {
   Sessions sessions(kBudget);
   auto one = sessions.begin();
