@@ -170,7 +170,8 @@ void Planner::packages() {
   }
 }
 
-// A directory that nx writes itself is nothing that hitfs can use: two that write into one would spoil it.
+// The directory itself is nothing that hitfs can use: two that write into one would spoil it. But the plugin for it takes
+// a mount as well.
 void Planner::shared_folder() {
   const auto& folder = facts_.json.cache_directory;
   bool shared = std::any_of(facts_.json.packages.begin(), facts_.json.packages.end(),
@@ -181,6 +182,10 @@ void Planner::shared_folder() {
   file("");
   if (absolute) file(fmt::format("# nx.json: cacheDirectory is {}.", folder));
   if (from_variable) file("# NX_CACHE_DIRECTORY names a folder of this machine.");
+  if (shared) {
+    file("# nx.json: sharedFs. hitfs run --mount DIR gives @nx/shared-fs-cache a mount instead, in CI; its rules:");
+    file("layout = \"nx\"");
+  }
   file("# hitfs does not use a directory that nx writes. If it is on a drive that all machines mount, another folder");
   file("# of that drive works as a remote: file:///PATH. A workspace must not name a folder of a machine: name it in");
   file("# ~/.config/hitfs/config.toml or HITFS_REMOTE.");
