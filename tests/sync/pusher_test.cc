@@ -167,11 +167,15 @@ TEST_F(PusherTest, ARemoteWherePushesFailAgainIsNotWaitedFor) {
   EXPECT_EQ(parts_.store->push_queue().stats().waiting + parts_.store->push_queue().stats().running, 1u);
 
   down = false;
+  ASSERT_TRUE(drained());
+  auto& fails_again = parts_.remote_set().writable().front()->fails_again;
+  EXPECT_FALSE(fails_again);
+  fails_again = true;
   Key later{"", "flat", "2f3a"};
   parts_.commit_file(later, "hello");
   pusher_->wake();
   EXPECT_TRUE(pusher_->wait_until_empty(far_away_, {}, Pusher::Wait::while_promising)) << "what was never tried";
-  EXPECT_FALSE(parts_.remote_set().writable().front()->fails_again);
+  EXPECT_FALSE(fails_again);
 }
 
 TEST_F(PusherTest, ARemoteThatAnswersNoProbeIsNotWaitedFor) {

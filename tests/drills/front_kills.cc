@@ -1,0 +1,58 @@
+#include "tests/drills/front_kills.h"
+
+#include <cstdlib>
+
+#include "cli/supervisor/control_client.h"
+#include "tests/support/eventually.h"
+
+namespace hitfs::testing {
+
+namespace {
+
+constexpr Milliseconds kLimit{30'000};
+constexpr int kLongForm = 1000;
+
+}  // namespace
+
+int FrontKills::wanted_kills(int short_form) {
+  if (const char* count = std::getenv("HITFS_DRILL_KILLS")) return std::max(1, std::atoi(count));
+  const char* long_form = std::getenv("HITFS_DRILL_LONG");
+  return long_form != nullptr && std::string(long_form) == "1" ? kLongForm : short_form;
+}
+
+Json FrontKills::supervisor() {
+  auto client = ControlClient::connect(store_);
+  Json question;
+  question["op"] = "status";
+  auto said = client ? client->request(question, Deadline::after(kLimit)) : Result<Json>(client.error());
+  EXPECT_TRUE(said) << said.error().message;
+  return said ? *std::move(said) : Json();
+}
+
+pid_t FrontKills::successor(const Front& front) {
+  pid_t pid = 0;
+  EXPECT_TRUE(eventually(
+      [&] {
+        const Json now = front(supervisor());
+        pid = pid_in(now);
+        return pid > 1 && pid != killed_;
+      },
+      kLimit));
+  return pid;
+}
+
+void FrontKills::let_pass(const std::function<uint64_t()>& progress, unsigned most) {
+  auto until = progress() + random_() % most;
+  EXPECT_TRUE(eventually([&] { return progress() >= until; }, kLimit)) << "the load stands still";
+}
+
+void FrontKills::wait_ready(const Front& front) {
+  EXPECT_TRUE(eventually(
+      [&] {
+        const Json now = front(supervisor());
+        return now["state"].text_or("") == "ready" && pid_in(now) != killed_;
+      },
+      kLimit));
+}
+
+}  // namespace hitfs::testing
