@@ -53,27 +53,26 @@ void Pusher::wake() {
   state_.notify_all();
 }
 
-bool Pusher::is_given_up(ConfiguredRemote& remote) {
+bool Pusher::is_given_up(ConfiguredRemote& remote, const std::vector<PushJob>& pending) {
   if (remote.remote->breaker().status().failed_probes > 0) return true;
   auto pause = remote.remote->pause(Traffic::writes);
   if (pause > kShortPause) return true;
   if (!remote.fails_again) return false;
   if (pause > Milliseconds(0)) return true;
-  auto pending = parts_.store.push_queue().pending(kMostLookedAt);
-  return pending && std::none_of(pending->begin(), pending->end(), [&](const PushJob& job) {
-           return job.attempts == 0 && job.remote == remote.options.name;
-         });
+  return std::none_of(pending.begin(), pending.end(),
+                      [&](const PushJob& job) { return job.attempts == 0 && job.remote == remote.options.name; });
 }
 
+// By one look at the queue: what is asked for twice may have begun, or ended, in between.
 bool Pusher::promising() {
-  auto& queue = parts_.store.push_queue();
-  auto stats = queue.stats();
-  if (stats.waiting + stats.running == 0) return false;
+  auto pending = parts_.store.push_queue().pending(kMostLookedAt);
+  if (!pending) return true;  // whoever waits has a limit
   const auto& remotes = parts_.remotes.writable();
   return std::any_of(remotes.begin(), remotes.end(), [&](ConfiguredRemote* remote) {
-    if (is_given_up(*remote)) return false;
-    auto due = queue.next_due_ms(remote->options.name);
-    return stats.running > 0 || !due || *due;
+    bool has_work = pending->size() == kMostLookedAt ||
+                    std::any_of(pending->begin(), pending->end(),
+                                [&](const PushJob& job) { return job.remote == remote->options.name; });
+    return has_work && !is_given_up(*remote, *pending);
   });
 }
 

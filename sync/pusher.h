@@ -53,7 +53,7 @@ class Pusher {
     uint64_t finished = 0;  // jobs ended, whichever way
   };
 
-  [[nodiscard]] bool is_given_up(ConfiguredRemote& remote);
+  [[nodiscard]] bool is_given_up(ConfiguredRemote& remote, const std::vector<PushJob>& pending);
   void serve(ConfiguredRemote& remote, const std::stop_token& stop);
   void wait_for_work(ConfiguredRemote& remote, uint64_t seen_wakes, const std::stop_token& stop);
   void push(ConfiguredRemote& remote, const PushJob& job, const std::stop_token& stop);
