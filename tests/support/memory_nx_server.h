@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <map>
 #include <string>
 
@@ -19,8 +18,6 @@ class MemoryNxServer {
 
   [[nodiscard]] std::string url() const { return scheme_ + server_.authority() + prefix_; }
   [[nodiscard]] SocketServer& server() { return server_; }
-  // From now on each GET is answered only after this.
-  void answer_after(Milliseconds pause) { pause_ = pause; }
   [[nodiscard]] size_t size() { return entries_.lock()->size(); }
 
  private:
@@ -28,7 +25,6 @@ class MemoryNxServer {
 
   const std::string token_, prefix_, scheme_;
   Guarded<std::map<std::string, std::string>> entries_;
-  std::atomic<Milliseconds> pause_{};
   SocketServer server_;  // last: its threads use the rest
 };
 
