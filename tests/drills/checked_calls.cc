@@ -149,22 +149,22 @@ CheckedCalls::Found CheckedCalls::look(const Path& path) {
 }
 
 bool CheckedCalls::names_are(const Path& folder, const std::set<std::string>& names, const std::string& mine) {
-  std::set<std::string> seen;
-  bool twice = false;
+  std::multiset<std::string> seen;
   auto listed = make(Call::list, folder, 0, [&]() -> int64_t {
     std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(folder.c_str()), &::closedir);
     if (!open) return -1;
     errno = 0;
     while (const auto* entry = ::readdir(open.get())) {
       std::string name = entry->d_name;
-      if (name == "." || name == ".." || !name.starts_with(mine)) continue;
-      twice |= !seen.insert(std::move(name)).second;
+      if (name != "." && name != ".." && name.starts_with(mine)) seen.insert(std::move(name));
     }
     return errno == 0 ? 0 : -1;
   });
   if (listed < 0) return false;
-  if (twice) return fails(Call::list, folder, "a name twice");
-  return seen == names || fails(Call::list, folder, fmt::format("{} names instead of {}", seen.size(), names.size()));
+  std::string wrong;
+  for (const auto& name : names) wrong += seen.contains(name) ? "" : " -" + name;
+  for (const auto& name : seen) wrong += names.contains(name) && seen.count(name) == 1 ? "" : " +" + name;
+  return wrong.empty() || fails(Call::list, folder, "lists" + wrong);
 }
 
 bool CheckedCalls::bytes_are(int file, const Path& about, std::string_view expected, size_t offset, size_t size) {

@@ -1,6 +1,7 @@
 #include "tests/drills/front_kills.h"
 
 #include <cstdlib>
+#include <sstream>
 
 #include "cli/supervisor/control_client.h"
 #include "tests/support/eventually.h"
@@ -53,6 +54,16 @@ void FrontKills::wait_ready(const Front& front) {
         return now["state"].text_or("") == "ready" && pid_in(now) != killed_;
       },
       kLimit));
+}
+
+std::string FrontKills::warnings() {
+  std::istringstream log(read_file(store_.root / "supervisor.log").value_or(""));
+  std::string told;
+  for (std::string line; std::getline(log, line);) {
+    bool expected = line.find("killed by signal 9") != std::string::npos;
+    if (!expected && line.find(" info ") == std::string::npos) told += line + "\n";
+  }
+  return told;
 }
 
 }  // namespace hitfs::testing

@@ -28,6 +28,9 @@ class FrontKills : public Drill {
   // Waits until the front is ready again.
   void wait_ready(const Front& front);
 
+  // The lines of supervisor.log that are more than information, for the message of a failure.
+  std::string warnings();
+
   std::mt19937 random_{20261121};
   pid_t killed_ = 0;
 };

@@ -1,6 +1,7 @@
 // The listener is killed under load: no connect is refused, nothing but the transfers that are under way is cut, and
 // what was acknowledged is there.
 #include <fmt/core.h>
+#include <signal.h>
 
 #include "tests/drills/call_tally.h"
 #include "tests/drills/front_kills.h"
@@ -12,6 +13,8 @@ namespace {
 
 constexpr unsigned kAnswersBetween = 60;
 constexpr int kThreads = 8;
+// 10 s of silence, a second until it is looked at, and the start of the next one on a machine that is busy.
+constexpr Milliseconds kReplaced{20'000};
 
 }  // namespace
 
@@ -29,7 +32,7 @@ class ListenerKillsTest : public FrontKills {
     wait_ready(&the_listener);
     let_pass([&] { return tally_.answered(); }, kAnswersBetween);
     load.finish();
-    EXPECT_EQ(load.failure(), "");
+    EXPECT_EQ(load.failure(), "") << warnings();
     const Json all = supervisor();
     EXPECT_EQ(all["listener"]["restarts"].integer_or(-1), kills) << all.dump();
     auto stopped = hitfs("stop", {"--flush", "0s"});
@@ -45,6 +48,17 @@ class ListenerKillsTest : public FrontKills {
     kill_and_wait(pid);
     clock_.done = clock_.begun.load();
     killed_ = pid;
+  }
+
+  // SIGSTOP, until another one serves.
+  Milliseconds stop_until_replaced(const Front& front) {
+    killed_ = 0;
+    killed_ = successor(front);
+    auto begin = std::chrono::steady_clock::now();
+    EXPECT_EQ(::kill(killed_, SIGSTOP), 0);
+    EXPECT_GT(successor(front), 1);
+    wait_ready(front);
+    return std::chrono::duration_cast<Milliseconds>(std::chrono::steady_clock::now() - begin);
   }
 
   void print() {
@@ -85,6 +99,37 @@ TEST_F(ListenerKillsTest, RefuseNoConnectAndCutOnlyWhatIsUnderWay) {
   EXPECT_LE(tally_.cut, static_cast<uint64_t>(kills * kThreads));
   EXPECT_GT(during_requests_, kills / 2);
   for (auto* count : {&tally_.hits, &tally_.misses, &tally_.stored}) EXPECT_GT(*count, 0u);
+}
+
+// Build tools wait without a limit for a listener that is there and does not answer.
+TEST_F(ListenerKillsTest, AListenerThatStopsIsReplaced) {
+  start();
+  ASSERT_FALSE(HasFailure());
+  there_[nx_name(1)] = nx_artifact();
+  ASSERT_EQ(put(nx_name(1), nx_artifact()).status, 200);
+  HttpLoad load({port(), authorization(), there_, kThreads}, clock_, tally_);
+  let_pass([&] { return tally_.answered(); }, kAnswersBetween);
+  ++clock_.begun;
+  auto took = stop_until_replaced(&the_listener);
+  clock_.done = clock_.begun.load();
+  let_pass([&] { return tally_.answered(); }, kAnswersBetween);
+  load.finish();
+  EXPECT_EQ(load.failure(), "") << warnings();
+  EXPECT_LT(took.count(), kReplaced.count());
+  EXPECT_GT(took.count(), 5000) << "it was replaced for another reason";
+  say(fmt::format("stop of the listener (SIGSTOP): replaced after {} ms", took.count()));
+  print();
+}
+
+// Every question at a daemon that hangs costs a time limit.
+TEST_F(ListenerKillsTest, ADaemonThatStopsIsReplaced) {
+  start();
+  ASSERT_FALSE(HasFailure());
+  auto took = stop_until_replaced([](const Json& supervisor) { return supervisor["daemon"]; });
+  EXPECT_LT(took.count(), kReplaced.count());
+  EXPECT_EQ(get(nx_name(1)).status, 404);
+  EXPECT_EQ(put(nx_name(1), nx_artifact()).status, 200);
+  say(fmt::format("stop of the daemon (SIGSTOP): replaced after {} ms", took.count()));
 }
 
 }  // namespace hitfs::testing
