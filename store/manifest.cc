@@ -21,6 +21,9 @@ static_assert(std::endian::native == std::endian::little, "manifests are little-
 constexpr std::string_view kMagic = "hitfsmf1";
 constexpr uint32_t kVersion = 1;
 constexpr uint32_t kDraftFlag = 1;
+constexpr uint16_t kModeBits = 07777;
+// What Linux accepts for a link target.
+constexpr size_t kLongestTarget = 4095;
 
 // The header as it lies in the file; store/README.md has the same table.
 struct FileHeader {
@@ -102,6 +105,10 @@ bool is_member_name(std::string_view name) {
          name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos;
 }
 
+bool is_link_target(std::string_view target) {
+  return !target.empty() && target.size() <= kLongestTarget && target.find('\0') == std::string_view::npos;
+}
+
 bool name_lies_inside(const FileHeader& header, const FileRecord& record) {
   return record.name_offset <= header.string_bytes && header.string_bytes - record.name_offset >= record.name_length;
 }
@@ -111,6 +118,7 @@ Status check_children(std::span<const std::byte> bytes, const FileHeader& header
   auto directory = record_at(bytes, position);
   auto first = from_payload<uint32_t>(directory, 0);
   auto count = from_payload<uint32_t>(directory, 4);
+  if (directory.size != 0) return damaged("a directory with a size");
   if (count == 0) return Ok{};
   if (first <= position || first > header.record_count || header.record_count - first < count) {
     return damaged("children outside of the file");
@@ -137,23 +145,37 @@ Status check_parent(std::span<const std::byte> bytes, uint32_t position, const F
   return Ok{};
 }
 
+Status check_target(std::span<const std::byte> bytes, const FileHeader& header, const FileRecord& record) {
+  auto offset = from_payload<uint32_t>(record, 0);
+  bool inside = offset <= header.string_bytes && header.string_bytes - offset >= record.size;
+  if (!inside || !is_link_target(string_at(bytes, header.record_count, offset, record.size))) {
+    return damaged("bad link target");
+  }
+  return Ok{};
+}
+
+// The entry itself: of the kind that the header says, without a name.
+Status check_root(const FileHeader& header, const FileRecord& record, std::string_view name) {
+  bool is_file = header.kind == static_cast<uint8_t>(EntryKind::file);
+  auto type = is_file ? FileType::file : FileType::directory;
+  if (static_cast<FileType>(record.type) != type) return damaged("the entry is of another kind");
+  if (!name.empty()) return damaged("bad name");
+  return Ok{};
+}
+
 // Checks one record against the rules that at() and child() rely on.
 Status check_record(std::span<const std::byte> bytes, const FileHeader& header, uint32_t position) {
   auto record = record_at(bytes, position);
   if (!name_lies_inside(header, record)) return damaged("name outside of the file");
   auto name = string_at(bytes, header.record_count, record.name_offset, record.name_length);
-  if (position == 0 ? !name.empty() : !is_member_name(name)) return damaged("bad name");
-  if (position != 0) {
-    if (auto checked = check_parent(bytes, position, record); !checked) return checked;
-  }
+  if ((record.mode & ~kModeBits) != 0) return damaged("bad mode");
+  if (position != 0 && !is_member_name(name)) return damaged("bad name");
+  auto placed = position == 0 ? check_root(header, record, name) : check_parent(bytes, position, record);
+  if (!placed) return placed;
   switch (static_cast<FileType>(record.type)) {
     case FileType::file: return Ok{};
     case FileType::directory: return check_children(bytes, header, position);
-    case FileType::symlink: {
-      auto offset = from_payload<uint32_t>(record, 0);
-      if (offset > header.string_bytes || header.string_bytes - offset < record.size) return damaged("bad link target");
-      return Ok{};
-    }
+    case FileType::symlink: return check_target(bytes, header, record);
   }
   return damaged("unknown record type");
 }
@@ -329,8 +351,7 @@ Result<ManifestBuilder::Node> ManifestBuilder::add_file(Node parent, std::string
 
 Result<ManifestBuilder::Node> ManifestBuilder::add_symlink(Node parent, std::string name, std::string target,
                                                            int64_t mtime_ns) {
-  // 4095 bytes is what Linux accepts for a link target.
-  if (target.empty() || target.size() > 4095 || target.find('\0') != std::string::npos) {
+  if (!is_link_target(target)) {
     return Error{Code::invalid_argument, "a link target has 1 to 4095 bytes and no NUL"};
   }
   uint64_t size = target.size();
@@ -423,7 +444,7 @@ std::string ManifestBuilder::finish(const ManifestHeader& header, std::vector<ui
     record.name_length = static_cast<uint8_t>(data.name.size());
     strings += data.name;
     record.type = static_cast<uint8_t>(data.type);
-    record.mode = data.mode;
+    record.mode = data.mode & kModeBits;
     record.parent = position[data.parent];
     record.size = data.size;
     record.mtime_ns = data.mtime_ns;

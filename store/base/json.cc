@@ -74,6 +74,8 @@ Result<Json> Json::parse(std::string_view text) {
     auto before = text.substr(0, error.byte > 0 ? error.byte - 1 : 0);
     auto line = 1 + std::count(before.begin(), before.end(), '\n');
     return Error{Code::invalid_argument, "not valid JSON, line " + std::to_string(line)};
+  } catch (const Library::exception&) {  // out_of_range: the library calls 1e999 so
+    return Error{Code::invalid_argument, "not valid JSON: a number is too large"};
   }
 }
 

@@ -28,6 +28,15 @@ TEST(JsonTest, DeepNestingIsRefusedAndNotACrash) {
   EXPECT_FALSE(Json::parse(closed));
 }
 
+TEST(JsonTest, ANumberThatNoDoubleHoldsIsRefusedAndNotAnException) {
+  for (const char* text : {"1e999", "[-1e400]", "{\"wait_ms\":1e309}"}) {
+    auto json = Json::parse(text);
+    ASSERT_FALSE(json) << text;
+    EXPECT_EQ(json.error().code, Code::invalid_argument) << text;
+  }
+  EXPECT_TRUE(Json::parse("1e308"));
+}
+
 TEST(JsonTest, AMissingMemberOrAnotherTypeGivesTheDefault) {
   Json json = Json::Object{{"text", "x"}};
   EXPECT_EQ(json["text"].integer_or(7), 7);

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <random>
+#include <tuple>
 
 #include "store/base/io.h"
 #include "tests/support/temp_dir.h"
@@ -104,6 +107,44 @@ TEST(ManifestTest, EveryFlippedByteIsNoticed) {
   for (size_t length = 0; length < bytes.size(); ++length) {
     EXPECT_FALSE(ManifestView::parse(io::as_bytes(std::string_view(bytes).substr(0, length))));
   }
+}
+
+// A byte of the file changed, and the checksum made right again.
+std::string changed(std::string file, size_t at, uint8_t value) {
+  constexpr size_t kChecksum = 144;
+  file[at] = static_cast<char>(value);
+  std::fill_n(file.begin() + kChecksum, 32, '\0');
+  auto hash = Digest::of(io::as_bytes(file)).hash;
+  std::memcpy(file.data() + kChecksum, hash.data(), hash.size());
+  return file;
+}
+
+TEST(ManifestTest, WhatNoBuilderWritesIsRefusedThoughItsChecksumIsRight) {
+  constexpr size_t kRecords = 192, kRecord = 64, kType = 5, kMode = 7, kSize = 16;
+  auto bytes = example();  // the entry, then "b", "link" and "sub"
+  ASSERT_TRUE(ManifestView::parse(io::as_bytes(changed(bytes, kRecords + kMode - 1, 0xff))));
+  size_t link = kRecords + 2 * kRecord;
+  for (auto [what, at, value] :
+       {std::tuple("the entry is a link", kRecords + kType, 3),
+        std::tuple("the entry is a file, says its record", kRecords + kType, 2),
+        std::tuple("the entry is a file, says the header", size_t{32}, 1),
+        std::tuple("a mode beyond the permissions", kRecords + kMode, 0x10),
+        std::tuple("a directory with a size", kRecords + kSize, 1), std::tuple("a link to nowhere", link + kSize, 0),
+        std::tuple("a link target with a NUL", bytes.size() - 1 - 7, 0)}) {
+    auto damaged = changed(bytes, at, static_cast<uint8_t>(value));
+    auto view = ManifestView::parse(io::as_bytes(damaged));
+    ASSERT_FALSE(view) << what;
+    EXPECT_EQ(view.error().code, Code::corrupt) << what;
+  }
+}
+
+TEST(ManifestTest, ABuilderKeepsPermissionsOnly) {
+  ManifestBuilder builder;
+  builder.root_directory(0040755, 0);
+  auto bytes = builder.finish(header_of(EntryKind::directory));
+  auto view = ManifestView::parse(io::as_bytes(bytes));
+  ASSERT_TRUE(view) << view.error().message;
+  EXPECT_EQ(view->at(0).mode, 0755);
 }
 
 TEST(ManifestTest, MapsAFile) {
