@@ -216,6 +216,11 @@ OutageKind played(const char* name, Pace pace, const char* why, const Play& play
           [play](const Artifacts& artifacts, const auto&) { return std::make_unique<PlaysHttp>(play, artifacts); }};
 }
 
+OutageKind short_too(OutageKind kind) {
+  kind.in_short_form = true;
+  return kind;
+}
+
 OutageKind some_of_them(OutageKind kind) {
   kind.some_hits = true;
   return kind;
@@ -232,20 +237,20 @@ std::vector<OutageKind> outage_kinds() {
   return {
       simple<NoFault>("no fault, empty server", Pace::fine, ""),
       {"connection refused", Pace::down, "connect",
-       [](const Artifacts&, const auto&) { return std::make_unique<NobodyListens>(); }, false, false},
+       [](const Artifacts&, const auto&) { return std::make_unique<NobodyListens>(); }, false, false, false, true},
       simple<DropsSyn>("dropped SYN", Pace::slow, "connect"),
-      played("accept, then silent", Pace::slow, "could not be pulled", stay_silent),
+      short_too(played("accept, then silent", Pace::slow, "could not be pulled", stay_silent)),
       played("1 byte per second, head", Pace::slow, "could not be pulled", trickle_from_the_head),
       played("1 byte per second, body", Pace::slow, "budget", trickle_the_body),
-      played("502", Pace::down, "answered 502", always_says(502, "")),
+      short_too(played("502", Pace::down, "answered 502", always_says(502, ""))),
       {"TLS: wrong certificate", Pace::down, "certificate",
        [](const Artifacts&, const auto& folder) { return std::make_unique<WrongCertificate>(folder); }},
-      unnamed("DNS: no such name", Pace::down, "resolve", DnsServer::Mood::unknown),
+      short_too(unnamed("DNS: no such name", Pace::down, "resolve", DnsServer::Mood::unknown)),
       unnamed("DNS: silent resolver", Pace::slow, "could not be pulled", DnsServer::Mood::silent),
-      played("429, Retry-After: 5", Pace::down, "asks for a pause", always_says(429, "Retry-After: 5\r\n")),
+      played("429, Retry-After: 5", Pace::slow, "asks for a pause", always_says(429, "Retry-After: 5\r\n")),
       played("speaks SSH", Pace::down, "could not be pulled", speak_ssh),
-      played("body cut at 99 %", Pace::down, "could not be pulled", cut_the_body),
-      some_of_them(played("5 ms, then 2 s", Pace::slow, "", slow_down_in_the_middle())),
+      short_too(played("body cut at 99 %", Pace::down, "could not be pulled", cut_the_body)),
+      short_too(some_of_them(played("5 ms, then 2 s", Pace::slow, "", slow_down_in_the_middle()))),
   };
 }
 

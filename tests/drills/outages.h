@@ -49,6 +49,7 @@ struct OutageKind {
   bool needs_dns = false;  // DnsServer::possible()
   bool can_be_met = true;  // met() counts
   bool some_hits = false;  // a part of the artifacts comes
+  bool in_short_form = false;
 };
 
 void PrintTo(const OutageKind& kind, std::ostream* out);
