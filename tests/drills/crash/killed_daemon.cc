@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,20 +15,6 @@
 #include "tests/support/hitfs_program.h"
 
 namespace hitfs::testing {
-
-SharedKillPage::SharedKillPage(const std::filesystem::path& folder) : file_(folder / "kill-page") {
-  UniqueFd fd(::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  EXPECT_EQ(::ftruncate(fd.get(), sizeof(KillPage)), 0);
-  void* memory = ::mmap(nullptr, sizeof(KillPage), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
-  if (memory == MAP_FAILED) throw std::runtime_error("no memory for the page");
-  page_ = new (memory) KillPage;
-}
-
-SharedKillPage::~SharedKillPage() { ::munmap(page_, sizeof(KillPage)); }
-
-std::vector<std::string> SharedKillPage::environment(const std::filesystem::path& folder) const {
-  return {"LD_PRELOAD=" HITFS_CRASH_TAP, "HITFS_DRILL_PAGE=" + file_.string(), "HITFS_DRILL_FOLDER=" + folder.string()};
-}
 
 KilledDaemon::KilledDaemon(const DaemonOptions& options, const SharedKillPage& page)
     : config_(to_json(options)), environment_(environment_without({"HITFS_LOG_LEVEL", "LD_PRELOAD"})) {

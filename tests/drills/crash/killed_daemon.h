@@ -11,27 +11,9 @@
 #include "store/base/unique_fd.h"
 #include "store/store_paths.h"
 #include "sync/options.h"
-#include "tests/drills/crash/kill_page.h"
+#include "tests/drills/crash/shared_kill_page.h"
 
 namespace hitfs::testing {
-
-// The page, as a file in `folder` that programs find through their environment.
-class SharedKillPage {
- public:
-  explicit SharedKillPage(const std::filesystem::path& folder);
-  ~SharedKillPage();
-  SharedKillPage(const SharedKillPage&) = delete;
-  SharedKillPage& operator=(const SharedKillPage&) = delete;
-
-  [[nodiscard]] KillPage& operator*() { return *page_; }
-  KillPage* operator->() { return page_; }
-  // What a program needs to be watched in `folder`, as NAME=value.
-  [[nodiscard]] std::vector<std::string> environment(const std::filesystem::path& folder) const;
-
- private:
-  std::filesystem::path file_;
-  KillPage* page_ = nullptr;
-};
 
 // The daemon of the hitfs that was built, as its supervisor would start it, watched by the page. One at a time.
 class KilledDaemon {
