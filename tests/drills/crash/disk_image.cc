@@ -34,6 +34,17 @@ void copy_folder(const Map& from, Map& to, const std::string& folder) {
   }
 }
 
+// Everything below `root` but these folders: a store has hundreds, most of them empty.
+void remove_others(const std::filesystem::path& root, const std::map<std::string, mode_t>& keep) {
+  std::vector<std::filesystem::path> others;
+  for (std::filesystem::recursive_directory_iterator it(root), end; it != end; ++it) {
+    if (it->is_directory() && keep.contains(it->path().string().substr(root.string().size() + 1))) continue;
+    it.disable_recursion_pending();
+    others.push_back(it->path());
+  }
+  for (const auto& path : others) std::filesystem::remove_all(path);
+}
+
 }  // namespace
 
 const char* to_string(Loss loss) {
@@ -178,8 +189,8 @@ const DiskImage::Names& DiskImage::names_after(Loss loss, std::mt19937& random) 
 void DiskImage::write_to(const std::filesystem::path& to, Loss loss, unsigned seed) const {
   std::mt19937 random(seed);
   const auto& names = names_after(loss, random);
-  std::filesystem::remove_all(to);
   std::filesystem::create_directories(to);
+  remove_others(to, names.folders);
   for (const auto& [name, mode] : names.folders) {
     // A folder whose own folder was lost is lost with it.
     if (::mkdir((to / name).c_str(), 0700) == 0) ::chmod((to / name).c_str(), mode);
