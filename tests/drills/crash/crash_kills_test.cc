@@ -166,7 +166,7 @@ class CrashKillsTest : public ::testing::Test {
     if (published && !std::as_const(*published)["part"].text_or("").empty()) ++published_;
   }
 
-  // "" when it is not here; else its bytes, which must be right.
+  // What is here must be whole and right.
   bool is_here(int number) {
     auto entry = reader_->find(key_of(number));
     if (!entry) {

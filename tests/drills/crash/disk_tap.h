@@ -9,7 +9,9 @@
 
 // Sees every system call with which this process changes files below one folder, whoever makes it: hitfs, SQLite, the
 // standard library. disk_tap.cc defines open(), write(), rename() and their kin in front of those of the C library, so
-// it needs no change in what is tested. Shared memory of SQLite (-shm) is left out: it is no part of a database.
+// it needs no change in what is tested. It has every call that hitfs and SQLite import for changing names or contents,
+// but writev(), which hitfs uses for /dev/fuse and sockets alone. Shared memory of SQLite (-shm) is left out: it is no
+// part of a database.
 namespace hitfs::testing {
 
 struct DiskCall {

@@ -33,7 +33,7 @@ Phase phase_of_name(const DiskCall& call, std::string_view name) {
   bool removes = call.kind == DiskCall::Kind::unlink;
   if (name.starts_with("index.db")) return t_transaction;
   if (name.starts_with("log.db")) return Phase::access_log;
-  if (name.starts_with("staging/test/") || name.starts_with("staging/test")) return Phase::overlay_copy_up;
+  if (name.starts_with("staging/test/")) return Phase::overlay_copy_up;  // of the mount of the test
   if (name.starts_with("staging/")) return removes ? Phase::other : Phase::body_receive;
   bool placed = name.starts_with("cas/") || name.starts_with("packs/") || name.starts_with("manifests/");
   if (placed && removes) return Phase::eviction;
