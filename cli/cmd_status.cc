@@ -68,6 +68,22 @@ void show_fronts(const Json& all, const Output& output) {
                           supervisor["daemon"]["restarts"].integer_or(0)));
 }
 
+// What a disk refused to a process last: a store that takes nothing any more must not look like a cold one.
+void show_disk_trouble(const std::string& process, const Json& about, const Output& output) {
+  const Json& trouble = about["disk_trouble"];
+  if (trouble.is_null()) return;
+  output.line(fmt::format("disk       {}, {}: {}", format_time(trouble["time_ms"].integer_or(0)), process,
+                          trouble["text"].text_or("")));
+}
+
+void show_disk_troubles(const Json& all, const Output& output) {
+  const Json& supervisor = all["supervisor"];
+  for (const auto* name : {"daemon", "listener", "server"}) show_disk_trouble(name, supervisor[name], output);
+  for (const auto& mount : supervisor["mounts"].items()) {
+    show_disk_trouble("mount " + mount["path"].text_or(""), mount["worker"], output);
+  }
+}
+
 void show_traffic(const Json& all, const Output& output) {
   for (const auto& remote : all["remotes"].items()) {
     output.line(fmt::format("remote     {} ({}): breaker {}", remote["name"].text_or(""), remote["mode"].text_or(""),
@@ -97,6 +113,7 @@ void show(const Json& all, const Output& output) {
   show_store(all, output);
   show_fronts(all, output);
   show_traffic(all, output);
+  show_disk_troubles(all, output);
 }
 
 // What changes by itself is no change.

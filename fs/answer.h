@@ -31,7 +31,8 @@ class [[nodiscard]] Answer {
 
 // A failed step on the local disk, as the program sees it.
 [[nodiscard]] inline FsError disk_error(const Error& error) {
-  return error.code == Code::no_space ? FsError::no_space : FsError::io;
+  if (error.code == Code::no_space) return FsError::no_space;
+  return error.code == Code::permission_denied ? FsError::read_only : FsError::io;
 }
 
 }  // namespace hitfs::fs

@@ -56,6 +56,18 @@ void CommitQueue::resume() {
   wake();
 }
 
+void CommitQueue::again(const std::string& name) {
+  {
+    auto state = state_.lock();
+    for (auto& [tree, job] : state->jobs) {
+      if (job.state != Job::State::refused || job.name != name) continue;
+      try_again(*state, tree, job);
+      job.due = clock_.now();
+    }
+  }
+  wake();
+}
+
 size_t CommitQueue::waiting() {
   auto state = state_.lock();
   return static_cast<size_t>(std::count_if(state->jobs.begin(), state->jobs.end(),

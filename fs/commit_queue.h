@@ -38,6 +38,8 @@ class CommitQueue {
   void add(uint64_t tree, const std::string& name);
   // Everything that waits is tried now.
   void resume();
+  // So are those of this name that were refused.
+  void again(const std::string& name);
   // Waiting or under way; not what was refused.
   [[nodiscard]] size_t waiting();
 

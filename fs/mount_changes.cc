@@ -177,6 +177,8 @@ Answer<Ok> MountFilesystem::remove(const Caller& caller, Number parent, std::str
   if (found->at_top) record.value = found->entry_id;
   if (auto done = change(log, record); !done) return disk_error(done.error());
   collect({found->number});
+  // What was refused, and is wanted by nobody any more.
+  if (found->at_top && found->kind == Existing::Kind::frozen) commits_->again(record.name);
   return Ok{};
 }
 

@@ -51,7 +51,20 @@ CommitOutcome MountFilesystem::commit_tree(uint64_t tree, const std::stop_token&
   // The answer to an earlier try may have been lost, and the staged files be gone with it.
   if (auto entry_id = committed_already(**draft)) return became_entry(tree, *entry_id);
   kLog.warn("commit key={} error={}", key, reply.error().message);
-  return reply.error().code == Code::internal ? CommitOutcome::later : CommitOutcome::refused;
+  if (reply.error().code == Code::internal) return CommitOutcome::later;
+  return drop_unlinked(tree) ? CommitOutcome::committed : CommitOutcome::refused;
+}
+
+// A tree that the store does not take and that was removed here would lie in staging for nobody.
+bool MountFilesystem::drop_unlinked(uint64_t tree) {
+  auto log = log_.lock();
+  {
+    auto state = state_.lock();
+    const auto& frozen = state->names.trees().at(tree);
+    auto link = state->names.own_names(kRootNumber)->find(frozen.name);
+    if (link && link->number == frozen.numbers[0]) return false;
+  }
+  return drop_tree(log, tree);
 }
 
 // Of a task that failed, or of nobody knows what: shown here as it was made, and never anywhere else.

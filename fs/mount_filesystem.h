@@ -176,6 +176,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   // mount_commit.cc
   CommitOutcome commit_tree(uint64_t tree, const std::stop_token& stop);
   bool drop_superseded(uint64_t tree);
+  bool drop_unlinked(uint64_t tree);
   bool drop_older(Log& log, uint64_t tree);
   bool drop_tree(Log& log, uint64_t tree);
   Result<std::shared_ptr<const Draft>> draft_of(uint64_t tree, const std::stop_token& stop);

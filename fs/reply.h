@@ -15,7 +15,8 @@ enum class FsError {
   is_directory,
   cross_device,  // rename of a committed name: programs then copy
   name_too_long,
-  no_space,  // the real disk is full
+  no_space,   // the real disk is full
+  read_only,  // the real disk takes no more changes
   denied,
   invalid,
   io,             // bytes that are damaged here, or a bug

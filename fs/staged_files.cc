@@ -41,7 +41,7 @@ void StagedFiles::remember(Number number, const File& file) {
   if (files->by_number.contains(number)) return;
   files->order.push_front({number, file});
   files->by_number[number] = files->order.begin();
-  if (files->order.size() <= kOpenFiles) return;
+  if (files->order.size() <= most_open_) return;
   files->by_number.erase(files->order.back().number);
   files->order.pop_back();
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -16,6 +17,7 @@
 
 #include "fs/numbers.h"
 #include "store/base/guarded.h"
+#include "store/base/process.h"
 #include "store/base/result.h"
 #include "store/base/unique_fd.h"
 
@@ -71,9 +73,10 @@ class StagedFiles {
     std::list<Recent> order;  // most recent first
     std::unordered_map<Number, std::list<Recent>::iterator> by_number;
   };
-  static constexpr size_t kOpenFiles = 256;
+  static constexpr size_t kOpenFiles = 256;  // fewer where descriptors are few
 
   std::filesystem::path folder_;
+  const size_t most_open_ = std::min(kOpenFiles, file_limit() / 4);
   Guarded<OpenFiles> open_files_;
 };
 

@@ -62,6 +62,13 @@ std::string message_of_log_line(const std::string& line) {
   return line;
 }
 
+std::optional<std::string> disk_trouble_of_log_line(const std::string& line) {
+  constexpr std::string_view kEvent = "disk-trouble ";
+  auto message = message_of_log_line(line);
+  if (!message.starts_with(kEvent)) return std::nullopt;
+  return message.substr(kEvent.size());
+}
+
 Child::Child(EventLoop& loop, ChildSpec spec, RestartPolicy policy, Observer observer)
     : loop_(loop),
       spec_(std::move(spec)),
@@ -158,10 +165,18 @@ bool Child::read_output() {
   while ((end = partial_line_.find('\n')) != std::string::npos || partial_line_.size() > kLongestLine) {
     auto line = partial_line_.substr(0, std::min(end, kLongestLine));
     partial_line_.erase(0, end == std::string::npos ? line.size() : end + 1);
-    if (!line.empty()) last_line_ = line;
-    if (observer_.log) observer_.log(line);
+    take_line(line);
   }
   return true;
+}
+
+void Child::take_line(const std::string& line) {
+  if (!line.empty()) last_line_ = line;
+  if (auto trouble = disk_trouble_of_log_line(line)) {
+    disk_trouble_ = *std::move(trouble);
+    disk_trouble_ms_ = system_clock().unix_ms();
+  }
+  if (observer_.log) observer_.log(line);
 }
 
 void Child::on_exit(int status) {
@@ -249,6 +264,9 @@ Json Child::describe() const {
   json["state"] = to_string(state_);
   json["pid"] = pid_;
   json["restarts"] = restarts_;
+  if (disk_trouble_ms_ != 0) {
+    json["disk_trouble"] = Json::Object{{"text", disk_trouble_}, {"time_ms", disk_trouble_ms_}};
+  }
   if (state_ == State::failed) json["why"] = message_of_log_line(last_line_);
   return json;
 }

@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -71,13 +72,14 @@ class Child {
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] int restarts() const { return restarts_; }
   [[nodiscard]] const std::string& last_line() const { return last_line_; }
-  // {state, pid, restarts}, for `hitfs status`.
+  // {state, pid, restarts, disk_trouble: {text, time_ms}}, for `hitfs status`.
   [[nodiscard]] Json describe() const;
 
  private:
   Status launch();
   void on_ready_byte();
   bool read_output();  // false when there is nothing (more) to read now
+  void take_line(const std::string& line);
   void on_exit(int status);
   void come_back(const std::string& why);
   void fail(const std::string& why);
@@ -93,6 +95,8 @@ class Child {
   pid_t pid_ = 0;
   UniqueFd ready_, output_;
   std::string partial_line_, last_line_;
+  std::string disk_trouble_;
+  int64_t disk_trouble_ms_ = 0;
   std::deque<MonotonicTime> ends_;
   bool was_ready_ = false;
   bool retired_ = false;
@@ -104,6 +108,9 @@ class Child {
 };
 
 [[nodiscard]] std::string_view to_string(Child::State state);
+
+// What a line of store/base/disk_trouble.h says; nothing for any other line.
+[[nodiscard]] std::optional<std::string> disk_trouble_of_log_line(const std::string& line);
 
 // The message of a log line of ours, without its time, process and folder.
 [[nodiscard]] std::string message_of_log_line(const std::string& line);

@@ -14,6 +14,7 @@ int errno_for(FsError error) {
     case FsError::cross_device: return EXDEV;
     case FsError::name_too_long: return ENAMETOOLONG;
     case FsError::no_space: return ENOSPC;
+    case FsError::read_only: return EROFS;
     case FsError::denied: return EACCES;
     case FsError::invalid: return EINVAL;
     case FsError::io: return EIO;

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <vector>
 
+#include "store/base/disk_trouble.h"
+
 namespace hitfs::io {
 
 namespace {
@@ -37,14 +39,19 @@ Status system_step(Op op, std::string_view what, const std::filesystem::path& pa
   bool succeeded = retry_interrupted(call) >= 0;
   int failure = errno;
   detail::after(step, succeeded);
-  if (!succeeded) return system_error(describe(op, what, path), failure);
-  return Ok{};
+  if (succeeded) return Ok{};
+  auto error = system_error(describe(op, what, path), failure);
+  if (is_disk_trouble(failure)) warn_of_disk(describe(op, what), error.message);
+  return error;
 }
 
 Result<UniqueFd> open_existing(const std::filesystem::path& path, int flags) {
   int fd = retry_interrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC); });
-  if (fd < 0) return system_error("open " + path.string(), errno);
-  return UniqueFd(fd);
+  if (fd >= 0) return UniqueFd(fd);
+  int failure = errno;
+  auto error = system_error("open " + path.string(), failure);
+  if (is_disk_trouble(failure)) warn_of_disk("open", error.message);
+  return error;
 }
 
 }  // namespace

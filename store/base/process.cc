@@ -25,6 +25,12 @@ void raise_file_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+size_t file_limit() {
+  constexpr size_t kUsual = 1024;
+  rlimit limit{};
+  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : kUsual;
+}
+
 EndSignals::EndSignals() {
   sigemptyset(&signals_);
   sigaddset(&signals_, SIGTERM);

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <csignal>
+#include <cstddef>
 
 #include "store/base/clock.h"
 
@@ -16,6 +17,10 @@ void protect_process();
 // As many open files as the system allows: hundreds of connections, each with a file. The soft limit of 1024 is for
 // programs that use select().
 void raise_file_limit();
+
+// How many descriptors this process may have (its soft limit). Caches of open files and servers take a part of it, so
+// that with few of them something is left for what a request needs.
+[[nodiscard]] size_t file_limit();
 
 // SIGTERM and SIGINT, for the main thread alone. Made before the first other thread, which inherits the blocked
 // signals.

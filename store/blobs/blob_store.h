@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -7,6 +8,7 @@
 
 #include "store/base/guarded.h"
 #include "store/base/lru_cache.h"
+#include "store/base/process.h"
 #include "store/base/result.h"
 #include "store/base/unique_fd.h"
 #include "store/index/index_rows.h"
@@ -20,7 +22,8 @@ class BlobStore {
  public:
   static constexpr size_t kOpenFiles = 128;
 
-  explicit BlobStore(StorePaths paths) : paths_(std::move(paths)), open_(LruCache<Name, File, NameHash>(kOpenFiles)) {}
+  explicit BlobStore(StorePaths paths)
+      : paths_(std::move(paths)), open_(LruCache<Name, File, NameHash>(std::min(kOpenFiles, file_limit() / 8))) {}
 
   using File = std::shared_ptr<const UniqueFd>;
   // The pack or file that holds the blob; `not_found` when it is gone.

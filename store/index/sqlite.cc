@@ -2,8 +2,10 @@
 
 #include <sqlite3.h>
 
+#include <cstring>
 #include <utility>
 
+#include "store/base/disk_trouble.h"
 #include "store/base/io.h"
 
 namespace hitfs::sqlite {
@@ -23,6 +25,17 @@ Code code_for(int result) {
     case SQLITE_READONLY:
     case SQLITE_AUTH: return Code::permission_denied;
     default: return Code::internal;
+  }
+}
+
+// Errors that tell of the disk: somebody must hear of them, also where a caller goes on without the database.
+bool is_of_disk(int result, bool writes) {
+  switch (result & 0xff) {
+    case SQLITE_FULL:
+    case SQLITE_IOERR:
+    case SQLITE_READONLY: return true;
+    case SQLITE_CANTOPEN: return writes;  // the log or its index: the file itself was there
+    default: return false;
   }
 }
 
@@ -89,7 +102,10 @@ Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& pa
     return result == SQLITE_OK ? Status(Ok{}) : in_context(path.parent_path().string(), database->error(result));
   });
   if (!opened) return std::move(opened).error();
+  database->writes_ = access == Access::read_write;
   sqlite3_busy_timeout(handle, static_cast<int>(busy.count()));
+  // As SQLite does by itself, which says nothing when it fails: the log then grows until the disk is well again.
+  sqlite3_wal_hook(handle, checkpoint_when_long, database.get());
   return database;
 }
 
@@ -110,7 +126,21 @@ Error Database::error(int result) const {
   std::string message = name_ + ": " + sqlite3_errstr(result);
   if (handle_ != nullptr && sqlite3_extended_errcode(handle_) == result)
     message += std::string(" (") + sqlite3_errmsg(handle_) + ")";
+  const int system = handle_ != nullptr ? sqlite3_system_errno(handle_) : 0;
+  if (is_of_disk(result, writes_)) {
+    if (is_disk_trouble(system)) message += std::string(": ") + std::strerror(system);
+    warn_of_disk(name_, message);
+  }
   return {code_for(result), std::move(message)};
+}
+
+int Database::checkpoint_when_long(void* self, sqlite3* handle, const char* schema, int frames) {
+  constexpr int kLong = 1000;
+  if (frames < kLong) return SQLITE_OK;
+  int result = sqlite3_wal_checkpoint_v2(handle, schema, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  if (result == SQLITE_OK || (result & 0xff) == SQLITE_BUSY) return SQLITE_OK;
+  warn_of_disk("checkpoint", static_cast<Database*>(self)->error(result).message);
+  return SQLITE_OK;  // the transaction is in the log, and that is what counts
 }
 
 Status Database::execute(const char* sql) {

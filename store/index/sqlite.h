@@ -87,9 +87,12 @@ class Database {
   friend class Query;
   Database(sqlite3* handle, std::string name) : handle_(handle), name_(std::move(name)) {}
   [[nodiscard]] Error error(int result) const;
+  // After a commit that made the log `frames` long.
+  static int checkpoint_when_long(void* self, sqlite3* handle, const char* schema, int frames);
 
   sqlite3* handle_;
   std::string name_;
+  bool writes_ = false;  // opened for writing
   struct Prepared {
     sqlite3_stmt* statement = nullptr;
     bool in_use = false;

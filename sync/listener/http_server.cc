@@ -4,6 +4,7 @@
 #include <microhttpd.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdarg>
 #include <cstdio>
@@ -12,6 +13,7 @@
 
 #include "store/base/guarded.h"
 #include "store/base/log.h"
+#include "store/base/process.h"
 #include "sync/listener/http_framing.h"
 #include "sync/listener/idle_watch.h"
 #include "sync/thread_pool.h"
@@ -314,6 +316,14 @@ void Server::on_connection(void* cls, MHD_Connection* connection, void** context
   delete handle;
 }
 
+// Each connection may have a file besides. Those beyond wait in the backlog until others end: a server without a
+// descriptor would have to turn away, or to fail, what it has accepted.
+unsigned most_connections(size_t wanted) {
+  constexpr size_t kOthers = 64;
+  const size_t limit = file_limit() - std::min(file_limit(), file_limit() / 4 + kOthers);
+  return static_cast<unsigned>(std::min(wanted, std::max<size_t>(8, limit / 2)));
+}
+
 Status Server::listen(int socket) {
   // Several threads wait for the same socket: whoever comes second must not block in accept().
   int flags = ::fcntl(socket, F_GETFL);
@@ -335,7 +345,7 @@ Status Server::listen(int socket) {
       MHD_OPTION_LISTEN_SOCKET, socket, MHD_OPTION_URI_LOG_CALLBACK, &Server::on_target, this,
       MHD_OPTION_UNESCAPE_CALLBACK, &keep_raw, nullptr, MHD_OPTION_NOTIFY_COMPLETED, &Server::on_ended, this,
       MHD_OPTION_NOTIFY_CONNECTION, &Server::on_connection, this, MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionMemory,
-      MHD_OPTION_CONNECTION_LIMIT, static_cast<unsigned>(options_.max_connections), MHD_OPTION_CONNECTION_TIMEOUT,
+      MHD_OPTION_CONNECTION_LIMIT, most_connections(options_.max_connections), MHD_OPTION_CONNECTION_TIMEOUT,
       idle_seconds, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, extra.data(), MHD_OPTION_END);
   if (daemon_) return Ok{};
   if (tls) return Error{Code::invalid_argument, "the TLS certificate and key do not fit each other or are no PEM"};

@@ -51,6 +51,9 @@ TEST(ChildTest, MessageOfALogLine) {
   EXPECT_EQ(message_of_log_line("2026-11-21T08:03:49.422 8851 error sync store is on nfs"), "store is on nfs");
   EXPECT_EQ(message_of_log_line("error sync store is on nfs"), "store is on nfs");
   EXPECT_EQ(message_of_log_line("terminate called"), "terminate called");
+  EXPECT_EQ(disk_trouble_of_log_line("2026-11-21T08:03:49.422 8851 error store disk-trouble step=\"x\" error=\"full\""),
+            "step=\"x\" error=\"full\"");
+  EXPECT_EQ(disk_trouble_of_log_line("error sync no disk-trouble here"), std::nullopt);
 }
 
 }  // namespace hitfs

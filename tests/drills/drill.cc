@@ -72,14 +72,15 @@ Command Drill::hitfs_command(const std::string& verb, std::vector<std::string> w
   for (const char* name : {"CI", "GITHUB_ENV", "HITFS_TOKEN", "HITFS_REMOTE", "HITFS_STORE", "HITFS_MODE"}) {
     command.environment[name] = std::nullopt;
   }
-  command.arguments.insert(command.arguments.begin(), as_user_.begin(), as_user_.end());
+  for (const auto& [name, value] : environment_) command.environment[name] = value;
+  command.arguments.insert(command.arguments.begin(), before_.begin(), before_.end());
   return command;
 }
 
 void Drill::become(uid_t user) {
   ASSERT_EQ(::chown(folder_.path().c_str(), user, user), 0);
   auto number = std::to_string(user);
-  as_user_ = {"setpriv", "--reuid=" + number, "--regid=" + number, "--clear-groups", "--"};
+  before_ = {"setpriv", "--reuid=" + number, "--regid=" + number, "--clear-groups", "--"};
 }
 
 Outcome Drill::hitfs(const std::string& verb, std::vector<std::string> words) {
@@ -159,6 +160,22 @@ void save(const std::filesystem::path& place, std::string_view bytes) {
   beside += ".tmp";
   write_file(beside, bytes);
   std::filesystem::rename(beside, place);
+}
+
+int try_to_save(const std::filesystem::path& place, std::string_view bytes) {
+  constexpr size_t kPiece = 128 << 10;
+  auto beside = place;
+  beside += ".tmp";
+  UniqueFd file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!file) return errno;
+  while (!bytes.empty()) {
+    auto wrote = ::write(file.get(), bytes.data(), std::min(bytes.size(), kPiece));
+    if (wrote < 0) return errno;
+    bytes.remove_prefix(static_cast<size_t>(wrote));
+  }
+  if (::fsync(file.get()) < 0) return errno;
+  file.reset();
+  return ::rename(beside.c_str(), place.c_str()) < 0 ? errno : 0;
 }
 
 std::string noise(size_t size, unsigned seed) {

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,6 +59,10 @@ class Drill : public ::testing::Test {
   // From now on `hitfs` belongs to this user, who gets everything below the folder.
   void become(uid_t user);
 
+  // For everything that is started from now on: its environment, and what stands before each command.
+  std::map<std::string, std::optional<std::string>> environment_;
+  std::vector<std::string> before_;
+
   TempDir folder_;
   Enclosure enclosure_{folder_.path()};
   StorePaths store_{folder_ / "store"};
@@ -67,7 +72,6 @@ class Drill : public ::testing::Test {
 
   void guard();
 
-  std::vector<std::string> as_user_;  // what stands before each command
   int port_ = 0;
   std::string token_;
   UniqueFd alive_;  // closed by the test's end, however it ends
@@ -82,6 +86,8 @@ std::optional<std::string> read_file(const std::filesystem::path& path);
 void write_file(const std::filesystem::path& path, std::string_view bytes);
 // As a build does: beside, then renamed into place.
 void save(const std::filesystem::path& place, std::string_view bytes);
+// The same, synced, with what the first call that failed said: 0, or the errno.
+[[nodiscard]] int try_to_save(const std::filesystem::path& place, std::string_view bytes);
 
 // Bytes that do not compress and that tell which file they belong to.
 [[nodiscard]] std::string noise(size_t size, unsigned seed);

@@ -19,22 +19,6 @@ constexpr size_t kKiB = 1 << 10;
 constexpr size_t kMiB = 1 << 20;
 constexpr size_t kDisk = 48 * kMiB;
 
-// As `save`, with what the first call that failed said: 0, or the errno.
-int try_to_save(const std::filesystem::path& place, std::string_view bytes) {
-  auto beside = place;
-  beside += ".tmp";
-  UniqueFd file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!file) return errno;
-  while (!bytes.empty()) {
-    auto wrote = ::write(file.get(), bytes.data(), std::min(bytes.size(), 128 * kKiB));
-    if (wrote < 0) return errno;
-    bytes.remove_prefix(static_cast<size_t>(wrote));
-  }
-  if (::fsync(file.get()) < 0) return errno;
-  file.reset();
-  return ::rename(beside.c_str(), place.c_str()) < 0 ? errno : 0;
-}
-
 }  // namespace
 
 class FullDiskTest : public Drill {

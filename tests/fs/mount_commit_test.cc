@@ -1,6 +1,9 @@
 // How names become entries, and what the mount shows until the daemon has committed, when it does not, and after.
 #include <gtest/gtest.h>
 
+#include <cctype>
+#include <filesystem>
+
 #include "fs/numbers.h"
 #include "tests/fs/mount_harness.h"
 
@@ -215,6 +218,19 @@ TEST(MountCommitTest, ARefusedTreeStaysAnOrdinaryName) {
   EXPECT_EQ(*mount.read_at("00c1"), "content");
   ASSERT_TRUE(mount.unlink(kRootNumber, "00c1"));
   EXPECT_EQ(mount.number_at("00c1"), 0u);
+}
+
+TEST(MountCommitTest, ARefusedTreeThatIsRemovedLeavesNoBytesBehind) {
+  MountHarness mount;
+  mount.daemon.fail_commits(Error{Code::no_space, "larger than the store"});
+  mount.complete_file("00c1", "content");
+  ASSERT_TRUE(mount.sync_directory(kRootNumber));
+  ASSERT_TRUE(mount.unlink(kRootNumber, "00c1"));
+  mount.wait_until_committed();
+  mount.remount();
+  for (const auto& file : std::filesystem::directory_iterator(mount.staging())) {
+    EXPECT_FALSE(std::isdigit(static_cast<unsigned char>(file.path().filename().native()[0]))) << file.path();
+  }
 }
 
 TEST(MountCommitTest, ATreeThatFoundNoRoomIsTriedAgainAfterMinutes) {
