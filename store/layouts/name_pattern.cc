@@ -16,28 +16,41 @@ constexpr size_t kMaxPattern = 1024;
 constexpr size_t kMaxName = 255;
 constexpr int kMaxCount = 255;
 constexpr int kMaxCopies = 4096;
+constexpr size_t kMaxCopiedBytes = 1 << 18;  // copies x length: what bounds the memory of a compiled pattern
+
+// The larger number in "{3,5}", whose '{' stands at `at`, which is moved to its end; none when one is beyond kMaxCount.
+std::optional<int> count_at(std::string_view pattern, size_t& at) {
+  int largest = 1;
+  int count = 0;
+  for (++at; at < pattern.size() && pattern[at] != '}'; ++at) {
+    count = std::isdigit(static_cast<unsigned char>(pattern[at])) ? count * 10 + (pattern[at] - '0') : 0;
+    if (count > kMaxCount) return std::nullopt;
+    largest = std::max(largest, count);
+  }
+  return largest;
+}
 
 // Why a pattern is refused although the C library would take it; none when it is fine.
 std::optional<std::string_view> trouble(std::string_view pattern) {
   if (pattern.size() > kMaxPattern) return "longer than 1024 bytes";
   if (pattern.find('\0') != std::string_view::npos) return "has a NUL byte";
-  bool repeats_a_group = false;
+  bool repeats_copies = false;
   int copies = 1;  // the product of all counts: what nested ones can amount to
   for (size_t i = 0; i < pattern.size(); ++i) {
     if (pattern[i] == '\\') {
       if (++i < pattern.size() && std::isdigit(static_cast<unsigned char>(pattern[i]))) return "has a back-reference";
       continue;
     }
-    if (pattern[i] != '{') continue;
-    if (i > 0 && pattern[i - 1] == ')') repeats_a_group = true;
-    int count = 0;
-    for (++i; i < pattern.size() && pattern[i] != '}'; ++i) {
-      count = std::isdigit(static_cast<unsigned char>(pattern[i])) ? count * 10 + (pattern[i] - '0') : 0;
-      if (count > kMaxCount) return "has a repetition count beyond 255";
-    }
-    copies = std::min(copies * std::max(count, 1), kMaxCopies + 1);
+    if (pattern[i] != '{' && pattern[i] != '+') continue;
+    // What is repeated here may be many copies already; the C library makes "x+" two.
+    bool nested = i > 0 && std::string_view(")}+*?").find(pattern[i - 1]) != std::string_view::npos;
+    repeats_copies = repeats_copies || nested;
+    auto count = pattern[i] == '{' ? count_at(pattern, i) : std::optional(nested ? 2 : 1);
+    if (!count) return "has a repetition count beyond 255";
+    copies = std::min(copies * *count, kMaxCopies + 1);
   }
-  if (repeats_a_group && copies > kMaxCopies) return "repeats groups with counts that come to more than 4096";
+  if (repeats_copies && copies > kMaxCopies) return "repeats groups with counts that come to more than 4096";
+  if (repeats_copies && static_cast<size_t>(copies) * pattern.size() > kMaxCopiedBytes) return "is too large, repeated";
   return std::nullopt;
 }
 
