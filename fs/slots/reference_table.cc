@@ -39,6 +39,7 @@ void ReferenceTable::add(uint64_t entry_id, uint64_t count) {
   for (size_t step = 0; place == nullptr && step < kLongestChain; ++step, at = after(at)) {
     auto& candidate = table_[at];
     if (candidate.key != 0 && candidate.count != 0) continue;
+    candidate.count = 0;
     candidate.key.store(entry_id, std::memory_order_release);
     place = &candidate;
   }

@@ -34,6 +34,14 @@ TEST(ReferenceTableTest, CountsGoUpAndDownAndNeverBelowZero) {
   EXPECT_EQ(table.count(5), 0u);
 }
 
+TEST(ReferenceTableTest, ACountWithoutAKeyIsNobodys) {
+  auto memory = SlotMemory::create().value();
+  for (auto& place : memory.references().first(64)) place.count = ~uint64_t{0};
+  ReferenceTable table(memory.references().first(64));
+  table.add(5, 2);
+  EXPECT_EQ(table.count(5), 2u);
+}
+
 TEST(ReferenceTableTest, CountsOutliveTheirWorker) {
   auto memory = SlotMemory::create().value();
   { ReferenceTable(memory).add(uint64_t{1} << 33, 4); }

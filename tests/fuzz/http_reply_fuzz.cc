@@ -78,7 +78,7 @@ void check_redirect(Input& input) {
   promise(from->scheme != "https" || to->scheme == "https", "a redirect does not leave https");
   promise(to->user.empty() && to->password.empty(), "a redirect carries no credentials");
   promise(method == "GET" || status == 307 || status == 308, "an upload stays one");
-  promise(to->text().find('@') >= to->text().find('/', 8), "nor does its text");
+  promise(to->authority().find('@') == std::string::npos, "nor does its text");
 }
 
 void check_daemon(std::string_view text) {
