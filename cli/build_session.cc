@@ -17,7 +17,7 @@ constexpr size_t kMostNamed = 10;
 
 FlushResult result_of(const Json& answer) {
   return {static_cast<uint64_t>(answer["pending"].integer_or(0)), static_cast<uint64_t>(answer["parked"].integer_or(0)),
-          answer["left"].items(), answer["not_writable"].items()};
+          answer["stuck"].bool_or(false), answer["left"].items(), answer["not_writable"].items()};
 }
 
 }  // namespace
@@ -28,18 +28,20 @@ std::string begin_session(DaemonClient& daemon) {
 }
 
 Result<FlushResult> flush_pushes(DaemonClient& daemon, const Output& output, Milliseconds limit,
-                                 const std::function<bool()>& stop) {
+                                 const std::function<bool()>& stop, GiveUp give_up) {
   auto until = Deadline::after(limit);
   Progress progress(output, "uploading");
   uint64_t most = 0;
   while (true) {
     Json body;
     body["timeout_ms"] = std::min(kSlice, until.left()).count();
+    body["give_up"] = give_up == GiveUp::when_stuck;
     auto answer = daemon.call("POST", "/v1/flush", body, Deadline::after(kSlice + kAnswerLimit));
     if (!answer) return std::move(answer).error();
     auto result = result_of(*answer);
     most = std::max(most, result.pending);
     if (result.pending == 0 || until.passed() || stop()) return result;
+    if (result.stuck && give_up == GiveUp::when_stuck) return result;
     progress.update(most - result.pending, most, fmt::format("{} left", result.pending));
   }
 }

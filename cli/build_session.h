@@ -16,13 +16,15 @@ namespace hitfs {
 
 struct FlushResult {
   uint64_t pending = 0, parked = 0;
+  bool stuck = false;        // no remote that uploads wait for takes any now
   Json::Array left;          // {key, bytes, remote}
   Json::Array not_writable;  // names of remotes that may be written by their mode, but said no
 };
+enum class GiveUp { at_limit, when_stuck };
 // Waits until every upload is done, at most `limit`, or until `stop()` says so (asked a few times a second). Draws its
 // progress.
 Result<FlushResult> flush_pushes(DaemonClient& daemon, const Output& output, Milliseconds limit,
-                                 const std::function<bool()>& stop);
+                                 const std::function<bool()>& stop, GiveUp give_up);
 // Says what was not uploaded, by name and size.
 void name_what_is_left(const Output& output, const FlushResult& left);
 

@@ -37,7 +37,8 @@ int cmd_flush(const Context& context) {
   auto lease = Lease::take(context, false);
   if (!lease) return context.output.fail(lease.error());
   settle_mounts(*lease);
-  auto flushed = flush_pushes(lease->daemon(), context.output, context.config.flush_ci, [] { return false; });
+  auto flushed = flush_pushes(
+      lease->daemon(), context.output, context.config.flush_ci, [] { return false; }, GiveUp::at_limit);
   if (!flushed) return context.output.fail(flushed.error());
   Json json;
   json["pending"] = flushed->pending;

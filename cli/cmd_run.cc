@@ -126,7 +126,8 @@ void finish(const Context& context, Cache& cache, const std::string& session, co
   // Whoever was told to end does not wait for uploads; they go on in the background.
   auto limit = end.told_to_end ? Milliseconds(0) : context.config.flush_limit();
   auto more = beside.finish(session, end, limit);
-  auto flushed = flush_pushes(cache.lease->daemon(), context.output, limit, [&] { return signals.asked_to_end(); });
+  auto flushed = flush_pushes(
+      cache.lease->daemon(), context.output, limit, [&] { return signals.asked_to_end(); }, GiveUp::when_stuck);
   if (flushed) name_what_is_left(context.output, *flushed);
   print_summary(cache.lease->daemon(), session, rung, context.output, more);
 }

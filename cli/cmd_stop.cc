@@ -65,7 +65,8 @@ int cmd_stop(const Context& context) {
     auto daemon = DaemonClient::open(context.config.store);
     auto session = std::as_const(*status)["session"].text_or("");
     auto more = publish(context, *daemon, session, std::as_const(*status)["build"]);
-    auto flushed = flush_pushes(*daemon, context.output, limit, [] { return false; });
+    auto flushed = flush_pushes(
+        *daemon, context.output, limit, [] { return false; }, GiveUp::when_stuck);
     if (flushed) name_what_is_left(context.output, *flushed);
     all_done = flushed && flushed->pending == 0;
     bool mounted = !std::as_const(*status)["mounts"].items().empty();

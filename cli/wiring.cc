@@ -107,6 +107,7 @@ Status flush_of_daemon(const StorePaths& store, Milliseconds limit) {
   auto daemon = DaemonClient::open(store);
   Json body;
   body["timeout_ms"] = limit.count();
+  body["give_up"] = true;
   auto answer = daemon->call("POST", "/v1/flush", body, Deadline::after(limit + kMargin));
   if (!answer) return std::move(answer).error();
   auto pending = std::as_const(*answer)["pending"].integer_or(0);

@@ -284,7 +284,10 @@ Json Control::queue_json() {
       left.push_back(Json::Object{{"key", job.key.text()}, {"bytes", job.bytes}, {"remote", job.remote}});
     }
   }
-  return Json::Object{{"pending", stats.waiting + stats.running + *handing_over_.lock()},
+  const size_t handing_over = *handing_over_.lock();
+  const bool some = stats.waiting + stats.running > 0;
+  return Json::Object{{"pending", stats.waiting + stats.running + handing_over},
+                      {"stuck", some && handing_over == 0 && !parts_.pusher.promising()},
                       {"pending_bytes", stats.waiting_bytes},
                       {"parked", stats.parked > 0 && parked_for_a_writable() ? stats.parked : 0},
                       {"not_writable", not_writable()},
@@ -313,10 +316,11 @@ Json::Array Control::not_writable() {
 
 void Control::flush(const HttpRequest&, const Json& body, HttpResponder responder) {
   auto until = Deadline::after(Milliseconds(body["timeout_ms"].integer_or(0)));
-  later(long_tasks_, std::move(responder), [this, until]() -> Result<Json> {
+  auto wait = body["give_up"].bool_or(false) ? Pusher::Wait::while_promising : Pusher::Wait::for_all;
+  later(long_tasks_, std::move(responder), [this, until, wait]() -> Result<Json> {
     handing_over_.lock().wait_until(stopping_.get_token(), until.when(), [](size_t commits) { return commits == 0; });
     if (auto flushed = parts_.store.flush(); !flushed) return std::move(flushed).error();
-    parts_.pusher.wait_until_empty(until, stopping_.get_token());
+    parts_.pusher.wait_until_empty(until, stopping_.get_token(), wait);
     return queue_json();
   });
 }

@@ -26,6 +26,12 @@ Milliseconds pause_after(int attempts, Milliseconds first_pause) {
   return Backoff(std::min(whole, kLongestPause), kLongestPause).next();
 }
 
+// Waiting looks again this often whether it is worth while.
+constexpr Milliseconds kLook{250};
+// A pause that a server asked for and that is worth waiting for.
+constexpr Milliseconds kShortPause{10'000};
+constexpr size_t kMostLookedAt = 1'000;
+
 bool may_pass(Code code) { return code == Code::unavailable || code == Code::internal; }
 
 }  // namespace
@@ -47,14 +53,38 @@ void Pusher::wake() {
   state_.notify_all();
 }
 
-bool Pusher::wait_until_empty(const Deadline& until, std::stop_token stop) {
+bool Pusher::is_given_up(ConfiguredRemote& remote, const std::vector<PushJob>& pending) {
+  if (remote.remote->breaker().status().failed_probes > 0) return true;
+  auto pause = remote.remote->pause(Traffic::writes);
+  if (pause > kShortPause) return true;
+  if (!remote.fails_again) return false;
+  if (pause > Milliseconds(0)) return true;
+  return std::none_of(pending.begin(), pending.end(),
+                      [&](const PushJob& job) { return job.attempts == 0 && job.remote == remote.options.name; });
+}
+
+// By one look at the queue: what is asked for twice may have begun, or ended, in between.
+bool Pusher::promising() {
+  auto pending = parts_.store.push_queue().pending(kMostLookedAt);
+  if (!pending) return true;  // whoever waits has a limit
+  const auto& remotes = parts_.remotes.writable();
+  return std::any_of(remotes.begin(), remotes.end(), [&](ConfiguredRemote* remote) {
+    bool has_work = pending->size() == kMostLookedAt ||
+                    std::any_of(pending->begin(), pending->end(),
+                                [&](const PushJob& job) { return job.remote == remote->options.name; });
+    return has_work && !is_given_up(*remote, *pending);
+  });
+}
+
+bool Pusher::wait_until_empty(const Deadline& until, std::stop_token stop, Wait wait) {
   while (true) {
     uint64_t finished = state_.lock()->finished;
     auto stats = parts_.store.push_queue().stats();
     if (stats.waiting + stats.running == 0) return true;
-    auto state = state_.lock();
-    bool changed = state.wait_until(stop, until.when(), [&](const State& now) { return now.finished != finished; });
-    if (!changed) return false;
+    if (until.passed() || stop.stop_requested()) return false;
+    if (wait == Wait::while_promising && !promising()) return false;
+    auto look = wait == Wait::for_all ? until : until.or_earlier(Deadline::after(kLook));
+    state_.lock().wait_until(stop, look.when(), [&](const State& now) { return now.finished != finished; });
   }
 }
 
@@ -100,7 +130,7 @@ void Pusher::push(ConfiguredRemote& remote, const PushJob& job, const std::stop_
   RemoteCall call(Deadline::after(kLongestPush), stop);
   auto stored = remote.remote->store(remote.name_of(job.key), outgoing, call);
   if (!stored) return settle(remote, job, stored.error());
-  remote.write_denied = false;
+  remote.write_denied = remote.fails_again = false;
   parts_.sessions.pushed();
   parts_.store.access_log().record(job.key, AccessKind::pushed,
                                    remote.options.name + (*stored == StoreResult::already_there ? " (there)" : ""));
@@ -131,6 +161,7 @@ void Pusher::settle(ConfiguredRemote& remote, const PushJob& job, const Error& e
   auto& log = parts_.store.access_log();
   Status settled = Ok{};
   if (may_pass(error.code)) {
+    if (job.attempts > 0) remote.fails_again = true;
     settled = try_again(remote, job, error.message);
     parts_.sessions.push_failed(job.key);
     log.record(job.key, AccessKind::push_failed, remote.options.name + ": " + error.message);

@@ -37,8 +37,15 @@ class Pusher {
 
   // A commit has put something into the queue, or a remote is back.
   void wake();
+  enum class Wait {
+    for_all,
+    while_promising,  // no longer than promising()
+  };
   // Waits until nothing is waiting or running, a stop, or `until`; true when the queue is empty.
-  bool wait_until_empty(const Deadline& until, std::stop_token stop);
+  bool wait_until_empty(const Deadline& until, std::stop_token stop, Wait wait = Wait::for_all);
+  // Whether something in the queue is for a remote that may take it soon: not one that answers no probe, that asked for
+  // a long pause, or where pushes failed again, and it asks for another pause or nothing is left that was not tried.
+  [[nodiscard]] bool promising();
 
  private:
   struct State {
@@ -46,6 +53,7 @@ class Pusher {
     uint64_t finished = 0;  // jobs ended, whichever way
   };
 
+  [[nodiscard]] bool is_given_up(ConfiguredRemote& remote, const std::vector<PushJob>& pending);
   void serve(ConfiguredRemote& remote, const std::stop_token& stop);
   void wait_for_work(ConfiguredRemote& remote, uint64_t seen_wakes, const std::stop_token& stop);
   void push(ConfiguredRemote& remote, const PushJob& job, const std::stop_token& stop);

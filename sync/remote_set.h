@@ -20,6 +20,7 @@ struct ConfiguredRemote {
   uint64_t generation = 0;
   std::unique_ptr<GuardedRemote> remote;
   std::atomic<bool> write_denied{false};  // its last answer to a push was that we may not write; set by the pusher
+  std::atomic<bool> fails_again{false};   // a push failed for the second time, and none has succeeded since; the same
 
   [[nodiscard]] bool reads() const { return options.mode == RemoteMode::read || options.mode == RemoteMode::readwrite; }
   [[nodiscard]] bool writes() const {

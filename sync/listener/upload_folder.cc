@@ -1,6 +1,9 @@
 #include "sync/listener/upload_folder.h"
 
+#include <fmt/core.h>
 #include <sys/statvfs.h>
+
+#include <random>
 
 #include "store/base/io.h"
 #include "store/base/log.h"
@@ -11,6 +14,12 @@ namespace {
 
 constexpr log::Logger kLog{log::Folder::sync};
 constexpr std::string_view kWhat = "upload";
+
+// 64 bits, in hexadecimal.
+std::string random_name() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}", random(), random());
+}
 
 Status check_space(const std::filesystem::path& folder, uint64_t size) {
   struct statvfs info {};
@@ -34,6 +43,9 @@ Status Upload::write(std::span<const std::byte> bytes) {
   return written;
 }
 
+UploadFolder::UploadFolder(const StorePaths& paths, std::string front)
+    : paths_(paths), front_(std::move(front)), life_(random_name()) {}
+
 Status UploadFolder::clear() { return io::remove_tree(paths_.staging(front_), kWhat); }
 
 Result<std::unique_ptr<Upload>> UploadFolder::begin(uint64_t size) {
@@ -42,7 +54,7 @@ Result<std::unique_ptr<Upload>> UploadFolder::begin(uint64_t size) {
   auto folder = paths_.staging(front_);
   if (auto made = io::make_directories(folder, 0700, kWhat); !made) return std::move(made).error();
   if (auto fits = check_space(folder, size); !fits) return std::move(fits).error();
-  auto path = folder / std::to_string(++last_number_);
+  auto path = folder / (life_ + "-" + std::to_string(++last_number_));
   auto file = io::create(path, kWhat);
   if (!file) return std::move(file).error();
   return std::make_unique<Upload>(std::move(path), *std::move(file));

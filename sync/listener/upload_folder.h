@@ -12,7 +12,7 @@
 
 namespace hitfs {
 
-// A body on its way into the store: a numbered file in the listener's own staging folder. It goes with its owner,
+// A body on its way into the store: a file in the listener's own staging folder. It goes with its owner,
 // unless the daemon has taken it. One thread at a time.
 class Upload {
  public:
@@ -32,9 +32,12 @@ class Upload {
 };
 
 // staging/<front>/ of a listener. Safe from several threads.
+//
+// No name is ever used twice, not by a successor either: the daemon may still have to open a file that a listener
+// handed over before it was killed, and would take another key's bytes.
 class UploadFolder {
  public:
-  UploadFolder(const StorePaths& paths, std::string front) : paths_(paths), front_(std::move(front)) {}
+  UploadFolder(const StorePaths& paths, std::string front);
 
   // Removes what a killed listener left. Makes nothing: the store itself is the daemon's to make.
   Status clear();
@@ -45,6 +48,7 @@ class UploadFolder {
  private:
   StorePaths paths_;
   std::string front_;
+  std::string life_;  // of this object, at random
   std::atomic<uint64_t> last_number_{0};
 };
 

@@ -19,6 +19,7 @@ void Breaker::enter_locked(Inside& inside, BreakerState next) {
   switch (next) {
     case BreakerState::closed:
       inside.pauses.reset();
+      inside.failed_probes = 0;
       inside.probe_due = MonotonicTime::max();
       break;
     case BreakerState::open:
@@ -78,12 +79,14 @@ void Breaker::end_probe(bool alive, const std::string& why) {
   auto inside = inside_.lock();
   if (inside->state != BreakerState::half_open) return;
   if (!alive) inside->why = why;
+  if (!alive) ++inside->failed_probes;
   enter_locked(*inside, alive ? BreakerState::closed : BreakerState::open);
 }
 
 BreakerStatus Breaker::status() {
   auto inside = inside_.lock();
-  BreakerStatus status{inside->state, inside->why, inside->since_ms, Milliseconds(0), inside->opened, inside->refused};
+  BreakerStatus status{inside->state,  inside->why,     inside->since_ms,     Milliseconds(0),
+                       inside->opened, inside->refused, inside->failed_probes};
   if (inside->state == BreakerState::open) status.probe_in = Deadline::at(inside->probe_due).left(clock_);
   return status;
 }

@@ -21,11 +21,12 @@ enum class BreakerState {
 
 struct BreakerStatus {
   BreakerState state = BreakerState::closed;
-  std::string why;           // of the last opening; "" when it never was
-  int64_t since_ms = 0;      // unix time of the last change
-  Milliseconds probe_in{0};  // while open: until the next probe
-  uint64_t opened = 0;       // how often it left `closed`
-  uint64_t refused = 0;      // calls answered at once because of it
+  std::string why;             // of the last opening; "" when it never was
+  int64_t since_ms = 0;        // unix time of the last change
+  Milliseconds probe_in{0};    // while open: until the next probe
+  uint64_t opened = 0;         // how often it left `closed`
+  uint64_t refused = 0;        // calls answered at once because of it
+  uint64_t failed_probes = 0;  // one after the other; 0 while closed
 };
 
 // Decides whether a remote is asked at all, so that one outage costs one timeout. Only decides: GuardedRemote asks it,
@@ -34,7 +35,7 @@ class Breaker {
  public:
   struct Options {
     Milliseconds first_pause{1'000};  // before the first probe; doubles up to most_pause, spread at random
-    Milliseconds most_pause{60'000};
+    Milliseconds most_pause{5'000};   // a server that is back serves hits again within ten seconds
   };
   Breaker() : Breaker(Options{}) {}
   explicit Breaker(const Options& options, const Clock& clock = system_clock());
@@ -69,7 +70,7 @@ class Breaker {
     MonotonicTime probe_due = MonotonicTime::max();
     std::string why;
     int64_t since_ms = 0;
-    uint64_t opened = 0, refused = 0;
+    uint64_t opened = 0, refused = 0, failed_probes = 0;
   };
   // The one place where the state changes.
   void enter_locked(Inside& inside, BreakerState next);

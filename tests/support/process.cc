@@ -23,6 +23,7 @@
 #include <system_error>
 
 #include "store/base/io.h"
+#include "tests/support/eventually.h"
 
 namespace hitfs::testing {
 namespace {
@@ -223,6 +224,21 @@ std::vector<std::string> Enclosure::descendants() const {
     found.push_back(std::to_string(pid) + " " + line);
   }
   return found;
+}
+
+bool Enclosure::nobody_works_in(const std::filesystem::path& folder, Milliseconds limit) const {
+  const std::string prefix = std::filesystem::canonical(folder).string();
+  const auto works_there = [&](pid_t pid) {
+    std::error_code gone;
+    const std::string place = std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/cwd", gone).string();
+    return place == prefix || place.starts_with(prefix + "/");
+  };
+  return eventually(
+      [&] {
+        const std::set<pid_t> living = descendants_of(::getpid(), Zombies::leave_out);
+        return std::none_of(living.begin(), living.end(), works_there);
+      },
+      limit);
 }
 
 std::vector<std::string> Enclosure::mounts() const {

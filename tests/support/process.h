@@ -79,6 +79,9 @@ class Enclosure {
 
   // Command lines of descendants that run now: a test that promises to leave nothing behind asks for it.
   [[nodiscard]] std::vector<std::string> descendants() const;
+  // Waits until no descendant has its working directory in `folder` any more: what a killed program had started may
+  // live on for a moment, in a session of its own, and write. False after `limit`.
+  [[nodiscard]] bool nobody_works_in(const std::filesystem::path& folder, Milliseconds limit) const;
   // Mount points below the folder.
   [[nodiscard]] std::vector<std::string> mounts() const;
 

@@ -63,6 +63,16 @@ TEST(EnclosureTest, EndsDaemonsThatLeftTheirGroup) {
   EXPECT_EQ(errno, ESRCH);
 }
 
+TEST(EnclosureTest, WaitsForThoseWhoWorkInAFolder) {
+  TempDir folder;
+  const Enclosure enclosure(folder.path());
+  EXPECT_TRUE(enclosure.nobody_works_in(folder.path(), kSoon));
+  Process worker({{"/bin/sleep", "1000"}, {}, folder.path()});
+  EXPECT_FALSE(enclosure.nobody_works_in(folder.path(), Milliseconds(50)));
+  worker.signal(SIGKILL);
+  EXPECT_TRUE(enclosure.nobody_works_in(folder.path(), kSoon));
+}
+
 TEST(ReadySocketTest, HearsTheServiceAndNoticesItsEnd) {
   TempDir folder;
   ReadySocket ready(folder.path());

@@ -93,6 +93,24 @@ TEST_F(BreakerTest, AFailedProbeWaitsLongerUpToALimit) {
   EXPECT_EQ(breaker.status().why, "still dead");
 }
 
+// What keeps "hits again within ten seconds": the longest pause, and a probe before it that found the server silent.
+TEST_F(BreakerTest, AServerThatIsBackIsFoundWithinTenSecondsHoweverLongItWasAway) {
+  Breaker with_defaults({}, clock);
+  with_defaults.trip("dead");
+  constexpr auto kSilentProbe = seconds(2);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_LE(with_defaults.status().probe_in + kSilentProbe, seconds(10)) << i;
+    EXPECT_EQ(with_defaults.status().failed_probes, static_cast<uint64_t>(i));
+    clock.advance(with_defaults.status().probe_in);
+    ASSERT_TRUE(with_defaults.begin_probe());
+    with_defaults.end_probe(false, "still dead");
+  }
+  clock.advance(with_defaults.status().probe_in);
+  ASSERT_TRUE(with_defaults.begin_probe());
+  with_defaults.end_probe(true, "");
+  EXPECT_EQ(with_defaults.status().failed_probes, 0u);
+}
+
 TEST_F(BreakerTest, PausesAreShortAgainAfterARecovery) {
   report(Trouble::connect);
   for (int i = 0; i < 4; ++i) {

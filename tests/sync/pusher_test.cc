@@ -24,8 +24,10 @@ class PusherTest : public ::testing::Test {
     pusher_ = std::make_unique<Pusher>(
         Pusher::Parts{*parts_.store, parts_.remote_set(), *parts_.scratch, parts_.sessions}, options);
   }
+  // A wait that lasts until then hangs.
+  const Deadline far_away_ = Deadline::after(std::chrono::minutes(2));
   // True once nothing waits; only a hang ends it otherwise.
-  bool drained() { return pusher_->wait_until_empty(Deadline::after(std::chrono::minutes(2)), {}); }
+  bool drained() { return pusher_->wait_until_empty(far_away_, {}); }
 
   DaemonParts parts_;
   std::unique_ptr<Pusher> pusher_;
@@ -148,6 +150,73 @@ TEST_F(PusherTest, AQueueThatCannotBeEmptiedEndsTheWaitInTime) {
   parts_.commit_file(kKey, "hello");
   start();
   EXPECT_FALSE(pusher_->wait_until_empty(Deadline::after(Milliseconds(50)), {}));
+}
+
+// What ends the wait of a build: it waits for a first try and for a retry, not for retries without end.
+TEST_F(PusherTest, ARemoteWherePushesFailAgainIsNotWaitedFor) {
+  auto& remote = parts_.add_remote("team");
+  std::atomic<bool> down{true};
+  remote.before = [&](const auto&, auto&) -> Status {
+    if (down) return Error{Code::unavailable, "502"};
+    return Ok{};
+  };
+  parts_.commit_file(kKey, "hello");
+  start();
+  EXPECT_FALSE(pusher_->wait_until_empty(far_away_, {}, Pusher::Wait::while_promising));
+  EXPECT_GE(remote.calls("store"), 2);
+  EXPECT_EQ(parts_.store->push_queue().stats().waiting + parts_.store->push_queue().stats().running, 1u);
+
+  down = false;
+  ASSERT_TRUE(drained());
+  auto& fails_again = parts_.remote_set().writable().front()->fails_again;
+  EXPECT_FALSE(fails_again);
+  fails_again = true;
+  Key later{"", "flat", "2f3a"};
+  parts_.commit_file(later, "hello");
+  pusher_->wake();
+  EXPECT_TRUE(pusher_->wait_until_empty(far_away_, {}, Pusher::Wait::while_promising)) << "what was never tried";
+  EXPECT_FALSE(fails_again);
+}
+
+TEST_F(PusherTest, ARemoteThatAnswersNoProbeIsNotWaitedFor) {
+  auto& remote = parts_.add_remote("team");
+  remote.before = [](const auto& verb, auto& call) -> Status {
+    if (verb == "store") call.trouble = Trouble::connect;
+    return Error{Code::unavailable, "refused"};
+  };
+  parts_.commit_file(kKey, "hello");
+  start();
+  EXPECT_FALSE(pusher_->wait_until_empty(far_away_, {}, Pusher::Wait::while_promising));
+  EXPECT_GE(remote.calls("contains"), 1) << "not before its first probe";
+  EXPECT_FALSE(pusher_->promising());
+}
+
+// A few uploads fit between two pauses; the end of a build does not wait until each was tried once.
+TEST_F(PusherTest, ARemoteThatAsksForPauseAfterPauseIsNotWaitedFor) {
+  auto& remote = parts_.add_remote("team");
+  remote.before = [](const auto&, auto& call) -> Status {
+    call.trouble = Trouble::paced;
+    call.retry_after = Milliseconds(500);
+    return Error{Code::unavailable, "429"};
+  };
+  constexpr int kJobs = 40;
+  for (int i = 0; i < kJobs; ++i) parts_.commit_file(Key{"", "flat", std::to_string(i)}, "hello");
+  start();
+  EXPECT_FALSE(pusher_->wait_until_empty(far_away_, {}, Pusher::Wait::while_promising));
+  EXPECT_LT(remote.calls("store"), kJobs);
+}
+
+TEST_F(PusherTest, ALongPauseOfARemoteIsNotWaitedFor) {
+  auto& remote = parts_.add_remote("team");
+  remote.before = [](const auto&, auto& call) -> Status {
+    call.trouble = Trouble::paced;
+    call.retry_after = std::chrono::minutes(10);
+    return Error{Code::unavailable, "429"};
+  };
+  parts_.commit_file(kKey, "hello");
+  start();
+  EXPECT_FALSE(pusher_->wait_until_empty(far_away_, {}, Pusher::Wait::while_promising));
+  EXPECT_EQ(remote.calls("store"), 1);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <atomic>
 #include <condition_variable>
+#include <set>
 
 #include "tests/sync/listener/cache_fixture.h"
 
@@ -189,6 +190,23 @@ TEST_F(CachePutTest, AnOrderlyEndRefusesWhatWaitsForTheDaemon) {
   end();
   for (auto& connection : waiting) EXPECT_EQ(connection->read_reply().status, 403);
   EXPECT_EQ(staged(), 0u);
+}
+
+// The daemon may still have to open what a listener handed over before it was killed.
+TEST(UploadFolderTest, ASuccessorUsesNoNameAgain) {
+  testing::TempDir folder;
+  StorePaths paths{folder.path()};
+  std::ofstream(paths.format()) << "x";
+  std::set<std::string> names;
+  for (int life = 0; life < 3; ++life) {
+    UploadFolder uploads(paths, "endpoint");
+    ASSERT_TRUE(uploads.clear());
+    for (int i = 0; i < 4; ++i) {
+      auto upload = uploads.begin(1);
+      ASSERT_TRUE(upload) << upload.error().message;
+      EXPECT_TRUE(names.insert((*upload)->name()).second) << (*upload)->name();
+    }
+  }
 }
 
 TEST(UploadFolderTest, ClearRemovesWhatAKilledListenerLeft) {
