@@ -102,6 +102,7 @@ Validity DiskStoreReader::check_validity() {
 
 Result<bool> DiskStoreReader::trusted(uint64_t epoch) {
   if (epoch == kDurable) return true;
+  check_validity();  // the epochs of another index say nothing
   if (auto memory = memory_.lock(); memory->epochs && memory->epochs->trusted(epoch, boot_id_)) return true;
   // What was suspect may have been checked since; what was trusted stays so.
   auto epochs = index_->epochs();

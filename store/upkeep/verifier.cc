@@ -47,7 +47,8 @@ Status Verifier::check_index() {
   if (!findings && findings.error().code != Code::corrupt) return std::move(findings).error();
   std::vector<std::string> lines = findings ? *std::move(findings) : std::vector{findings.error().message};
   for (auto& line : lines) {
-    report_.damaged.push_back("index.db: " + line + "; restart hitfs: it begins a new index and keeps this one aside");
+    report_.damaged.push_back("index.db: " + line +
+                              "; restart hitfs: it makes the index again and keeps this one aside");
   }
   return lines.empty() ? Status(Ok{}) : io::replace_file(parts_.paths.index_damaged(), {}, "index damaged");
 }

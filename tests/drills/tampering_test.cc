@@ -246,6 +246,7 @@ class TamperingDrill : public ::testing::Test {
     auto store = EntryStore::open(copy_, {.boot_id = kBoot});
     if (!store) {
       ++unopened_;
+      ADD_FAILURE() << where_ << ": " << store.error().message;
       return true;
     }
     auto report = (*store)->verify(std::nullopt, {});
