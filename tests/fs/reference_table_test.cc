@@ -79,6 +79,14 @@ TEST(ReferenceTableTest, AFullTableNeverCountsTooFew) {
   EXPECT_GE(table.count(kMore), 1u) << "what did not fit is kept until the end of the mount";
 }
 
+TEST(ReferenceTableTest, ACountNeverComesRoundToNothing) {
+  std::vector<format::Reference> places(256);
+  ReferenceTable table(places);
+  table.add(7, UINT64_MAX - 1);
+  table.add(7, 2);
+  EXPECT_EQ(table.count(7), UINT64_MAX);
+}
+
 TEST(ReferenceTableTest, ThreadsCountTogether) {
   auto memory = SlotMemory::create().value();
   ReferenceTable table(memory);
