@@ -23,17 +23,20 @@ namespace {
 
 constexpr log::Logger kLog{log::Folder::cli};
 
+// What a parked request may wait for beside a remote: rows of nx's databases, the first look of an nx.
+constexpr Milliseconds kParkedBeside{5000};
+
 class FuseDevice final : public MountedDevice {
  public:
   // `device` is a copy of the mount's descriptor: it stays open while the mount is being taken away, so that the
   // worker still there can end in order. `made` is the folder that was made for this mount, `inside` what is to be
   // shown inside of it; "" for none.
   FuseDevice(fs::Mount mount, fs::SlotMemory memory, UniqueFd device, std::filesystem::path made,
-             std::filesystem::path inside)
+             std::filesystem::path inside, Milliseconds lookup_patience)
       : memory_(std::move(memory)),
         device_(std::move(device)),
         mount_(std::move(mount)),
-        stalls_(memory_, device_.get()),
+        stalls_(memory_, device_.get(), lookup_patience + kParkedBeside),
         made_(std::move(made)),
         inside_(std::move(inside)) {}
 
@@ -113,8 +116,8 @@ class FuseMounts final : public MountDriver {
     std::filesystem::path made, inside;
     if (missing) made = request.mount_point;
     if (request.layout.name == "nx") inside = store_.private_folder(request.name);
-    return std::unique_ptr<MountedDevice>(
-        new FuseDevice(std::move(*mount), std::move(*memory), std::move(device), std::move(made), std::move(inside)));
+    return std::unique_ptr<MountedDevice>(new FuseDevice(std::move(*mount), std::move(*memory), std::move(device),
+                                                         std::move(made), std::move(inside), request.lookup_patience));
   }
 
   Json worker_options(const MountRequest& request) const override {

@@ -128,6 +128,7 @@ SupervisorParts supervisor_parts(const StorePaths& store, const Json& options, M
   parts.listener_json = [](const ListenerOptions& of) { return to_json(of); };
   parts.flush = [store](Milliseconds limit) { return flush_of_daemon(store, limit); };
   parts.mounts = mounts;
+  parts.silence = Milliseconds(10'000);
   parts.workers.program = kOwnProgram;
   parts.workers.arguments = {"hitfs", "mount-worker"};
   parts.workers.environment = parts.environment;

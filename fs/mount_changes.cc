@@ -28,6 +28,8 @@ Status MountFilesystem::change(Log& log, const NameRecord& record) {
   }
   {
     auto state = state_.lock();
+    // Before the name leaves this mount's own, or a listing would meet it there and then again among the entries.
+    state->recent_commits.note(state->names, record);
     state->names.apply(record);
   }
   if ((*log)->size() > next_compaction_ && next_compaction_ != 0) compact_when_worthwhile(log);

@@ -198,9 +198,6 @@ CommitOutcome MountFilesystem::became_entry(uint64_t tree, uint64_t entry_id) {
       for (Number number : frozen.numbers) {
         if (names.node(number)->type == FileType::file) files.push_back(number);
       }
-      auto link = names.own_names(kRootNumber)->find(frozen.name);
-      // Before the name leaves this mount's own, or a listing would meet it there and then again among the entries.
-      if (link && link->number == frozen.numbers[0]) state->recent_commits.add(frozen.name, link->sequence);
     }
     auto record = record_for({}, NameOp::committed);
     record.tree = tree;

@@ -113,10 +113,16 @@ void MountFilesystem::sweep() {
 
 Status MountFilesystem::replay() {
   NameTree names;
-  auto opened = NamesLog::open(staged_.folder() / "names.log", [&](const NameRecord& record) { names.apply(record); });
+  RecentCommits recent;
+  auto opened = NamesLog::open(staged_.folder() / "names.log", [&](const NameRecord& record) {
+    recent.note(names, record);
+    names.apply(record);
+  });
   if (!opened) return std::move(opened).error();
   *log_.lock() = std::make_unique<NamesLog>(*std::move(opened));
-  state_.lock()->names = std::move(names);
+  auto state = state_.lock();
+  state->names = std::move(names);
+  state->recent_commits = std::move(recent);
   return Ok{};
 }
 

@@ -36,9 +36,22 @@ struct RetiredEntry {
 };
 
 // Names that became entries a moment ago: listings go on showing them at their old place, else a listing that began
-// before would show them again among the entries. Bounded.
+// before would show them again among the entries. Bounded. A worker that starts has from the log what the one before
+// had, because the kernel goes on with listings, and mixes the pieces of several, that the two answered.
 class RecentCommits {
  public:
+  // Before `record` is applied to `names`, live or at replay.
+  void note(const NameTree& names, const NameRecord& record) {
+    if (record.op == NameOp::session && (record.value == 0 || record.value != names.connection())) *this = {};
+    if (record.op != NameOp::committed) return;
+    auto tree = names.trees().find(record.tree);
+    if (tree == names.trees().end()) return;
+    auto link = names.own_names(kRootNumber)->find(tree->second.name);
+    if (link && link->number == tree->second.numbers[0]) add(tree->second.name, link->sequence);
+  }
+  [[nodiscard]] const Names& names() const { return names_; }
+
+ private:
   void add(const std::string& name, uint64_t sequence) {
     names_.link(name, {0, sequence});
     order_.emplace_back(name, sequence);
@@ -47,9 +60,7 @@ class RecentCommits {
     if (link && link->sequence == order_.front().second) names_.unlink(order_.front().first);
     order_.pop_front();
   }
-  [[nodiscard]] const Names& names() const { return names_; }
 
- private:
   static constexpr size_t kMost = 4096;
   Names names_;
   std::deque<std::pair<std::string, uint64_t>> order_;
@@ -125,8 +136,8 @@ struct MountState {
   std::unordered_map<std::string, MonotonicTime> damage_reports;                         // by key: when
   std::unordered_map<std::string, PublishedEntry, TextHash, std::equal_to<>> published;  // by name
   AnnouncedNames announced;
-  std::set<uint64_t> lingering;                  // retired entries that are published
-  std::map<std::string, StoreAside> asides;      // by the name that a tree has while it is being stored
+  std::set<uint64_t> lingering;                              // retired entries that are published
+  std::map<std::string, StoreAside> asides;                  // by the name that a tree has while it is being stored
   std::map<std::string, MonotonicTime, std::less<>> missed;  // entry names that were looked up in vain just now: until
   std::unordered_set<std::string> without_rows;  // names below which something was removed, after their rows
   std::unordered_map<uint64_t, Key> uses;        // entries answered since the last report

@@ -14,6 +14,7 @@
 #include "fs/edge/crash_blame.h"
 #include "fs/edge/fuse_server.h"
 #include "fs/edge/kernel_notifier.h"
+#include "fs/edge/undertaker.h"
 #include "fs/request_progress.h"
 #include "fs/slots/reference_table.h"
 #include "store/base/log.h"
@@ -81,6 +82,8 @@ Status serve(const WorkerOptions& options) {
   blame_requests_for_crashes();
   auto notify = NotifyProcess::start(options.fuse_fd);  // forks: nothing before this line starts a thread
   if (!notify) return std::move(notify).error();
+  auto undertaker = Undertaker::start(options.fuse_fd, options.slots_fd, notify->pid());
+  if (!undertaker) return std::move(undertaker).error();
 
   auto slots = SlotMemory::attach(options.slots_fd, SlotMemory::Pages::resident);
   if (!slots) return std::move(slots).error();
@@ -116,6 +119,7 @@ Status serve(const WorkerOptions& options) {
     link.report(last);
   }
   kLog.info("mount_left path={} unmounted={}", options.mount_point, end == End::unmounted);
+  undertaker->dismiss();
   // Readers may sit in their read, the link in its long poll, and whoever still waits for an answer gets it from the
   // next worker: nothing of this may be torn down in order. A worker may be killed at any moment, so this is as good.
   ::_exit(0);

@@ -8,6 +8,7 @@
 #include "cli/supervisor/service_notify.h"
 #include "store/base/io.h"
 #include "store/base/log.h"
+#include "store/base/process.h"
 #include "store/base/socket.h"
 #include "store/key.h"
 
@@ -416,9 +417,30 @@ void Supervisor::end_by_signal() {
   end(End::asked, std::min(options_.flush, kMost));
 }
 
+void Supervisor::look_for_silence() {
+  watch_over(daemon_.get(), daemon_probe_,
+             [this] { return connect_unix_now(options_.store.daemon_socket(), UnixSocket::stream); });
+  watch_over(listener_.get(), listener_probe_, [this] { return connect_loopback_now(endpoint_->port); });
+}
+
+// A process that answers nobody is killed, as a worker is that leaves requests unanswered; its successor has what waits
+// at its socket.
+void Supervisor::watch_over(Child* child, std::optional<HealthProbe>& probe, const HealthProbe::Connect& connect) {
+  if (child == nullptr || child->state() != Child::State::ready) return probe.reset();
+  if (!probe) probe.emplace(loop_, child->pid(), connect);
+  probe->ask();
+  auto silent = probe->silent_for();
+  if (silent < parts_.silence) return;
+  if (silent < parts_.workers.disk_patience && (probe->works() || waits_for_disk(child->pid()))) return;
+  kLog.error("child-silent name={} unanswered_ms={}", child->name(), silent.count());
+  child->kill();
+  probe.reset();
+}
+
 void Supervisor::tick() {
   log_.look_at_size();
   if (mounts_) mounts_->look_for_stalls();
+  if (phase_ == Phase::running && parts_.silence.count() > 0) look_for_silence();
   if (service_watchdog_interval()) notify_service_manager("WATCHDOG=1");
   loop_.after(kTick, [this] { tick(); });
 }

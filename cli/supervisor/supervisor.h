@@ -12,6 +12,7 @@
 #include "cli/supervisor/child.h"
 #include "cli/supervisor/control.h"
 #include "cli/supervisor/endpoint.h"
+#include "cli/supervisor/health_probe.h"
 #include "cli/supervisor/miss_answerer.h"
 #include "cli/supervisor/mount_table.h"
 #include "store/base/file_lock.h"
@@ -46,6 +47,7 @@ struct SupervisorParts {
       .first_pause = Milliseconds(50), .longest_pause = Milliseconds(10000), .most_in_window = 0};
   RestartPolicy listener_policy{.start_limit = Milliseconds(20000)};
   Milliseconds stop_limit{10000};  // for each process to end by itself
+  Milliseconds silence{0};         // a daemon or listener that answers nothing for so long is killed; 0: never
 };
 
 // The process that holds what the outside holds on to (listening sockets, mounts) and keeps the daemon, the listener
@@ -113,6 +115,8 @@ class Supervisor {
   void stop_fronts();
   void stop_daemon();
   void tick();
+  void look_for_silence();
+  void watch_over(Child* child, std::optional<HealthProbe>& probe, const HealthProbe::Connect& connect);
 
   EventLoop& loop_;
   SupervisorOptions options_;
@@ -123,7 +127,8 @@ class Supervisor {
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<MountTable> mounts_;
   std::unique_ptr<Child> daemon_, listener_, server_;
-  std::string daemon_why_, listener_why_, server_why_;  // set while failed
+  std::optional<HealthProbe> daemon_probe_, listener_probe_;  // while it serves
+  std::string daemon_why_, listener_why_, server_why_;        // set while failed
   std::optional<Endpoint> endpoint_;
   bool endpoint_served_ = false;        // somebody may have its address
   std::optional<MissAnswerer> misses_;  // in the listener's place while that is given up

@@ -71,7 +71,7 @@ Result<NotifyProcess> NotifyProcess::start(int fuse_fd) {
   pid_t child = ::fork();
   if (child < 0) return system_error("fork the notify process", errno);
   if (child == 0) run_notify_process(theirs.get(), fuse_fd);
-  return NotifyProcess(std::move(ours));
+  return NotifyProcess(std::move(ours), child);
 }
 
 bool NotifyProcess::send(std::span<const std::byte> message) {

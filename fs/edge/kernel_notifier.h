@@ -27,10 +27,12 @@ class NotifyProcess {
   bool send(std::span<const std::byte> message);
   // Wakes a sender; nothing is sent afterwards.
   void shut_down();
+  [[nodiscard]] pid_t pid() const { return pid_; }
 
  private:
-  explicit NotifyProcess(UniqueFd socket) : socket_(std::move(socket)) {}
+  NotifyProcess(UniqueFd socket, pid_t pid) : socket_(std::move(socket)), pid_(pid) {}
   UniqueFd socket_;
+  pid_t pid_;
 };
 
 // KernelNotifier for one connection: a bounded queue and a thread that feeds the NotifyProcess. A name in a directory

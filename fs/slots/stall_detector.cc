@@ -38,8 +38,10 @@ int64_t StallDetector::queue_age_ns(int64_t now) {
 Milliseconds StallDetector::stalled_for() {
   int64_t now = now_ns();
   int64_t oldest = queue_age_ns(now);
-  for (SlotIndex slot = 0; slot < format::kLargeSlots; ++slot) {
-    if (auto age = age_ns(slot, now)) oldest = std::max(oldest, *age);
+  int64_t parked_limit = Nanoseconds(parked_limit_).count();
+  for (SlotIndex slot = 0; slot < format::kSlots; ++slot) {
+    auto age = age_ns(slot, now);
+    if (age) oldest = std::max(oldest, SlotMemory::is_large(slot) ? *age : *age - parked_limit);
   }
   return std::chrono::duration_cast<Milliseconds>(Nanoseconds(oldest));
 }
@@ -54,7 +56,7 @@ void StallDetector::blame(Milliseconds limit) {
 
 void StallDetector::worker_replaced() {
   queued_since_ = -1;
-  for (SlotIndex slot = 0; slot < format::kLargeSlots; ++slot) memory_->descriptor(slot).since_ns = 0;
+  for (SlotIndex slot = 0; slot < format::kSlots; ++slot) memory_->descriptor(slot).since_ns = 0;
 }
 
 }  // namespace hitfs::fs

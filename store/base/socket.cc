@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -81,16 +82,51 @@ Result<UniqueFd> listen_unix(const std::filesystem::path& path, UnixSocket kind)
   return socket;
 }
 
-Result<UniqueFd> connect_unix(const std::filesystem::path& path, UnixSocket kind) {
+namespace {
+
+Result<UniqueFd> connect_unix(const std::filesystem::path& path, int type) {
   auto address = UnixAddress::of(path);
   if (!address) return std::move(address).error();
-  UniqueFd socket(::socket(AF_UNIX, type_of(kind) | SOCK_CLOEXEC, 0));
+  UniqueFd socket(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
   if (!socket) return system_error("socket", errno);
   if (::connect(socket.get(), address->get(), sizeof(sockaddr_un)) == 0) return socket;
   if (errno == ENOENT || errno == ECONNREFUSED || errno == EAGAIN) {
     return Error{Code::unavailable, "nobody listens at " + path.string()};
   }
   return system_error("connect " + path.string(), errno);
+}
+
+// Over loopback the handshake is done inside of connect(), but a call that may not wait never says so.
+bool is_connected(int socket) {
+  pollfd now{socket, POLLOUT, 0};
+  bool connected = ::poll(&now, 1, 0) > 0 && (now.revents & (POLLERR | POLLHUP)) == 0;
+  errno = EINPROGRESS;
+  return connected;
+}
+
+}  // namespace
+
+Result<UniqueFd> connect_unix(const std::filesystem::path& path, UnixSocket kind) {
+  return connect_unix(path, type_of(kind));
+}
+
+Result<UniqueFd> connect_unix_now(const std::filesystem::path& path, UnixSocket kind) {
+  return connect_unix(path, type_of(kind) | SOCK_NONBLOCK);
+}
+
+Result<UniqueFd> connect_loopback_now(uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return system_error("socket", errno);
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return socket;
+  if (errno == EINPROGRESS && is_connected(socket.get())) return socket;
+  if (errno == ECONNREFUSED || errno == EINPROGRESS || errno == EAGAIN) {
+    return Error{Code::unavailable, "nobody takes connections at port " + std::to_string(port)};
+  }
+  return system_error("connect to port " + std::to_string(port), errno);
 }
 
 Result<TcpAddress> TcpAddress::parse(std::string_view text) {

@@ -19,8 +19,12 @@ enum class UnixSocket {
 // Listens at `path` with mode 0600. A socket file left by a dead process is replaced, so the caller must hold the lock
 // that says "the one at this path is me". Paths longer than a socket address (107 bytes) work.
 Result<UniqueFd> listen_unix(const std::filesystem::path& path, UnixSocket kind);
-// `unavailable` when nobody listens there.
+// `unavailable` when nobody listens there. Waits while more are waiting than the listener takes.
 Result<UniqueFd> connect_unix(const std::filesystem::path& path, UnixSocket kind);
+// The same without waiting, then or later: the socket is O_NONBLOCK, and a full queue is `unavailable` too.
+Result<UniqueFd> connect_unix_now(const std::filesystem::path& path, UnixSocket kind);
+// To a port of 127.0.0.1, without waiting.
+Result<UniqueFd> connect_loopback_now(uint16_t port);
 
 struct TcpAddress {
   std::string host;  // "127.0.0.1", "::1", "localhost", "0.0.0.0"; never empty

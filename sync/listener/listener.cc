@@ -105,7 +105,7 @@ Status Listener::serve(const ListenerOptions& options, const std::vector<int>& s
   access_ = *std::move(access);
   auto http = server_options(options);
   if (!http) return std::move(http).error();
-  if (auto cleared = uploads_.clear(); !cleared) return cleared;
+  uploads_.clear();
   CacheParts parts{
       reader_, *daemon_, uploads_, *uses_, quick_, waiting_, work_, options.daemon_patience, stopping_.get_token()};
   CacheRules rules{options.kind, options.max_artifact_bytes};

@@ -46,7 +46,15 @@ Status Upload::write(std::span<const std::byte> bytes) {
 UploadFolder::UploadFolder(const StorePaths& paths, std::string front)
     : paths_(paths), front_(std::move(front)), life_(random_name()) {}
 
-Status UploadFolder::clear() { return io::remove_tree(paths_.staging(front_), kWhat); }
+void UploadFolder::clear() {
+  std::error_code ended;
+  std::filesystem::directory_iterator left(paths_.staging(front_), ended);
+  for (; !ended && left != std::filesystem::directory_iterator(); left.increment(ended)) {
+    auto gone = io::unlink(left->path(), kWhat);
+    // The daemon may be taking it just now. What stays is in nobody's way.
+    if (!gone && gone.error().code != Code::not_found) kLog.warn("upload not removed: {}", gone.error().message);
+  }
+}
 
 Result<std::unique_ptr<Upload>> UploadFolder::begin(uint64_t size) {
   std::error_code ignored;

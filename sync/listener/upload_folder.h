@@ -39,8 +39,8 @@ class UploadFolder {
  public:
   UploadFolder(const StorePaths& paths, std::string front);
 
-  // Removes what a killed listener left. Makes nothing: the store itself is the daemon's to make.
-  Status clear();
+  // Removes what a killed listener left, as far as that goes. Makes nothing: the store itself is the daemon's to make.
+  void clear();
   // `no_space` when the disk has not `size` bytes left; `unavailable` while there is no store.
   Result<std::unique_ptr<Upload>> begin(uint64_t size);
   [[nodiscard]] const std::string& front() const { return front_; }

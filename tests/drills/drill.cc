@@ -72,7 +72,14 @@ Command Drill::hitfs_command(const std::string& verb, std::vector<std::string> w
   for (const char* name : {"CI", "GITHUB_ENV", "HITFS_TOKEN", "HITFS_REMOTE", "HITFS_STORE", "HITFS_MODE"}) {
     command.environment[name] = std::nullopt;
   }
+  command.arguments.insert(command.arguments.begin(), as_user_.begin(), as_user_.end());
   return command;
+}
+
+void Drill::become(uid_t user) {
+  ASSERT_EQ(::chown(folder_.path().c_str(), user, user), 0);
+  auto number = std::to_string(user);
+  as_user_ = {"setpriv", "--reuid=" + number, "--regid=" + number, "--clear-groups", "--"};
 }
 
 Outcome Drill::hitfs(const std::string& verb, std::vector<std::string> words) {

@@ -55,6 +55,9 @@ class Drill : public ::testing::Test {
   // SIGKILL, and waits until the kernel has taken everything away from it.
   static void kill_and_wait(pid_t pid);
 
+  // From now on `hitfs` belongs to this user, who gets everything below the folder.
+  void become(uid_t user);
+
   TempDir folder_;
   Enclosure enclosure_{folder_.path()};
   StorePaths store_{folder_ / "store"};
@@ -64,6 +67,7 @@ class Drill : public ::testing::Test {
 
   void guard();
 
+  std::vector<std::string> as_user_;  // what stands before each command
   int port_ = 0;
   std::string token_;
   UniqueFd alive_;  // closed by the test's end, however it ends

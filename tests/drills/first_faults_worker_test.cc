@@ -1,6 +1,5 @@
 // Workers of mounts are killed while programs read.
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 #include <cstring>
 
 #include "tests/drills/drill.h"
+#include "tests/support/shared_memory.h"
 #include "tests/support/test_mount.h"
 
 namespace hitfs::testing {
@@ -50,21 +50,6 @@ struct Shared {
   std::array<std::atomic<int>, 2> rounds{};
 };
 
-class SharedMemory {
- public:
-  SharedMemory()
-      : at_(::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)),
-        shared_(new (at_) Shared) {}
-  ~SharedMemory() { ::munmap(at_, sizeof(Shared)); }
-  SharedMemory(const SharedMemory&) = delete;
-  SharedMemory& operator=(const SharedMemory&) = delete;
-  Shared* operator->() const { return shared_; }
-
- private:
-  void* at_;
-  Shared* shared_;
-};
-
 // Until it is stopped; exit code 0 when every call succeeded.
 int read_on(const std::filesystem::path& place, const std::atomic<bool>& stop, std::atomic<int>& rounds) {
   std::vector<std::string> expected;
@@ -91,7 +76,7 @@ TEST_F(KilledWorkerTest, TenKillsOfWorkersFailNoCall) {
   ASSERT_EQ(hitfs("put", {flat_name(1), (folder_ / "tree").string()}).code, 0);
   const std::array places{mount("m0"), mount("m1")};
   ASSERT_FALSE(HasFailure());
-  SharedMemory shared;
+  SharedMemory<Shared> shared;
   std::vector<std::unique_ptr<TestProcess>> readers;
   for (size_t i = 0; i < places.size(); ++i) {
     readers.push_back(

@@ -165,6 +165,23 @@ TEST(MountListingTest, ANameThatBecomesAnEntryMeanwhileIsShownOnce) {
   EXPECT_EQ(mount.list(kRootNumber).size(), 25u);
 }
 
+// The kernel goes on with a listing that the worker before began, and takes the rest of it from another one's answers.
+TEST(MountListingTest, ANameThatBecameAnEntryKeepsItsPlaceOverWorkers) {
+  MountHarness mount;
+  for (int i = 0; i < 10; ++i) mount.store.commit(MountHarness::key(hex(i)), {{"", "x"}});
+  for (int i = 0; i < 10; ++i) mount.write_file(kRootNumber, "local" + std::to_string(i), "");
+  for (int i = 0; i < 5; ++i) mount.complete_file(hex(100 + i), "y");
+  mount.wait_until_committed();
+  auto before = mount.list(kRootNumber);
+  ASSERT_EQ(before.size(), 25u);
+  mount.restart();
+  EXPECT_EQ(mount.list(kRootNumber), before);
+  auto names = list_with(mount, kRootNumber, 4, [&](const std::vector<std::string>&) { mount.restart(); });
+  EXPECT_EQ(names, before);
+  mount.remount();
+  EXPECT_EQ(sorted(mount.list(kRootNumber)), sorted(before));
+}
+
 TEST(MountListingTest, AListingGoesOnAfterTheEntryWhereItStoppedIsGone) {
   MountHarness mount;
   std::vector<Entry> entries;

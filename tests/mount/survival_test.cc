@@ -30,6 +30,8 @@ class ShiftedClock final : public Clock {
   Milliseconds ahead{0};
 };
 
+constexpr Milliseconds kParkedLimit{7000};
+
 class SurvivalTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -185,7 +187,7 @@ TEST_F(SurvivalTest, ARequestThatCrashesTwoWorkersIsGivenUp) {
 TEST_F(SurvivalTest, AStalledRequestIsFoundAndGivenUpAtTheSecondTime) {
   auto& mount = *mount_;
   ShiftedClock clock;
-  fs::StallDetector detector(mount.slots(), mount.mount().descriptor(), clock);
+  fs::StallDetector detector(mount.slots(), mount.mount().descriptor(), kParkedLimit, clock);
   constexpr Milliseconds kLimit{5000};
   TestProcess victim([&] { return lookup("stall-1"); });
   for (uint64_t dead_workers : {0, 1}) {
@@ -205,7 +207,7 @@ TEST_F(SurvivalTest, AStalledRequestIsFoundAndGivenUpAtTheSecondTime) {
 TEST_F(SurvivalTest, AWorkerThatReadsNoMoreIsFound) {
   auto& mount = *mount_;
   ShiftedClock clock;
-  fs::StallDetector detector(mount.slots(), mount.mount().descriptor(), clock);
+  fs::StallDetector detector(mount.slots(), mount.mount().descriptor(), kParkedLimit, clock);
   mount.signal_worker(SIGSTOP);
   ASSERT_TRUE(eventually([&] { return state_of(mount.worker()) == 'T'; }));
   TestProcess victims([&] {
@@ -231,12 +233,35 @@ TEST_F(SurvivalTest, AWorkerThatReadsNoMoreIsFound) {
 TEST_F(SurvivalTest, ParkedLookupsAndAnIdleWorkerAreNoStall) {
   auto& mount = *mount_;
   ShiftedClock clock;
-  fs::StallDetector detector(mount.slots(), mount.mount().descriptor(), clock);
+  fs::StallDetector detector(mount.slots(), mount.mount().descriptor(), kParkedLimit, clock);
   TestProcess waiting([&] { return lookup("parked-1"); });
   ASSERT_TRUE(eventually([&] { return mount.counts().parked == 1; }));
   static_cast<void>(detector.stalled_for());
-  clock.ahead = std::chrono::hours(1);
-  EXPECT_EQ(detector.stalled_for(), Milliseconds(0));
+  clock.ahead = kParkedLimit;
+  EXPECT_LT(detector.stalled_for(), Milliseconds(5000));
+  mount.signal_worker(SIGUSR1);
+  EXPECT_EQ(waiting.wait(), ENOENT);
+}
+
+// One that waits holds its directory: everybody else waits in the kernel, and no other request comes.
+TEST_F(SurvivalTest, AParkedLookupThatIsNeverAnsweredIsAStallAndNobodysFault) {
+  auto& mount = *mount_;
+  ShiftedClock clock;
+  fs::StallDetector detector(mount.slots(), mount.mount().descriptor(), kParkedLimit, clock);
+  TestProcess waiting([&] { return lookup("parked-1"); });
+  ASSERT_TRUE(eventually([&] { return mount.counts().parked == 1; }));
+  for (int i = 0; i < 3; ++i) {  // however often
+    static_cast<void>(detector.stalled_for());
+    clock.ahead += kParkedLimit + Milliseconds(6000);
+    EXPECT_GE(detector.stalled_for(), Milliseconds(5000));
+    detector.blame(Milliseconds(5000));
+    mount.kill_worker();
+    ASSERT_TRUE(mount.start_worker());
+    detector.worker_replaced();
+    EXPECT_EQ(detector.stalled_for(), Milliseconds(0)) << "the next one has its time";
+  }
+  EXPECT_EQ(mount.counts().parked, 1u);
+  EXPECT_EQ(mount.counts().poisoned, 0u);
   mount.signal_worker(SIGUSR1);
   EXPECT_EQ(waiting.wait(), ENOENT);
 }

@@ -31,6 +31,7 @@ void MemoryNxServer::serve(Connection& peer) {
       peer.answer(204);
       continue;
     }
+    if (auto pause = pause_.load(); pause > Milliseconds(0) && peer.wait_closed_for(pause)) return;
     std::optional<std::string> entry;
     if (auto entries = entries_.lock(); entries->count(name)) entry = (*entries)[name];
     peer.answer(entry ? 200 : 404, entry.value_or(""), "Content-Type: application/octet-stream\r\n");

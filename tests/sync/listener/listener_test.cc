@@ -105,6 +105,28 @@ TEST_F(ListenerTest, ServesTheStoreWithoutADaemonAndEndsOrderly) {
   EXPECT_EQ(listener.end(SIGTERM), 0);
 }
 
+// The daemon takes files of the listener before just now, the disk is read-only: nothing of that keeps hits away.
+TEST_F(ListenerTest, IsUpAlsoWhenWhatWasLeftCannotBeRemoved) {
+  struct NoUnlink final : io::FaultInjector {
+    NoUnlink() { io::install_fault_injector(this); }
+    ~NoUnlink() override { io::install_fault_injector(nullptr); }
+    Status before(const Step& step) override {
+      if (step.op == io::Op::unlink && step.what == "upload") return Error{Code::internal, "no such file"};
+      return Ok{};
+    }
+    void after(const Step&, bool) override {}
+  };
+  make_store("the artifact");
+  std::filesystem::create_directories(options_.store.staging("endpoint"));
+  std::ofstream(options_.store.staging("endpoint") / "3") << "left by a killed listener";
+  NoUnlink faults;
+  ListenerProcess listener(options_, socket_.fd.get());
+  ASSERT_TRUE(listener.ready());
+  EXPECT_EQ(get("/v1/cache/123").body, "the artifact");
+  EXPECT_TRUE(std::filesystem::exists(options_.store.staging("endpoint") / "3"));
+  EXPECT_EQ(listener.end(SIGTERM), 0);
+}
+
 TEST_F(ListenerTest, IsUpBeforeThereIsAStore) {
   ListenerProcess listener(options_, socket_.fd.get());
   ASSERT_TRUE(listener.ready());
