@@ -101,7 +101,7 @@ TEST_F(SlotsTest, ARequestWithoutALengthIsAHeaderAndNoMore) {
 
 TEST_F(SlotsTest, ATimeThatCannotBeCountsFromTheFirstLook) {
   testing::FakeClock clock;
-  StallDetector detector(memory_, -1, clock);
+  StallDetector detector(memory_, -1, Milliseconds(6000), clock);
   for (int64_t since : {INT64_MIN, int64_t{-1}, INT64_MAX}) {
     fill(1, FUSE_GETATTR, 4);
     memory_.descriptor(1).since_ns = since;

@@ -88,7 +88,7 @@ void look_at(SlotMemory& memory) {
   auto counts = count_requests(memory);
   promise(counts.parked <= format::kSmallSlots, "no more wait than there are slots");
   testing::FakeClock clock;
-  StallDetector detector(memory, -1, clock);
+  StallDetector detector(memory, -1, Milliseconds(6000), clock);
   sum += static_cast<uint64_t>(detector.stalled_for().count());
   detector.blame(Milliseconds(5000));
   volatile uint64_t kept = sum;
