@@ -112,14 +112,12 @@ void use_references(SlotMemory& memory, Input& input) {
   while (!input.empty()) {
     auto order = input.number<uint8_t>();
     uint64_t entry = format::kReferences + input.number<uint8_t>() % 16;
-    auto before = table.count(entry);
     if (order % 2 == 0) {
       table.add(entry, order);
-      // `before` may have been the count of the last place, which stands for all that did not fit.
+      // No more is sure: without a place of its own an entry has the count of all that did not fit.
       promise(table.count(entry) >= order, "what is added counts");
     } else {
       table.drop(entry, order);
-      promise(table.count(entry) <= before, "what is dropped does not");
     }
   }
 }
