@@ -55,6 +55,12 @@ class FuseDevice final : public MountedDevice {
     if (auto shown = fs::show_inside(inside_, place); !shown) kLog.warn("{}", shown.error().message);
   }
 
+  Json kept() const override {
+    Json json;
+    json["made"] = !made_.empty();
+    return json;
+  }
+
   Json describe() const override {
     auto counts = fs::count_requests(memory_);
     Json json;
@@ -110,14 +116,15 @@ class FuseMounts final : public MountDriver {
                                    .allow_other = request.allow_other,
                                    .force = request.force,
                                    .source = store_.root.string()});
-    if (!mount) return std::move(mount).error();
-    UniqueFd device(::fcntl(mount->descriptor(), F_DUPFD_CLOEXEC, 3));
-    if (!device) return system_error("duplicate the connection", errno);
-    std::filesystem::path made, inside;
-    if (missing) made = request.mount_point;
-    if (request.layout.name == "nx") inside = store_.private_folder(request.name);
-    return std::unique_ptr<MountedDevice>(new FuseDevice(std::move(*mount), std::move(*memory), std::move(device),
-                                                         std::move(made), std::move(inside), request.lookup_patience));
+    return device_of(request, std::move(mount), std::move(*memory), missing);
+  }
+
+  Result<std::unique_ptr<MountedDevice>> adopt(const MountRequest& request, const Json& kept, UniqueFd device,
+                                               UniqueFd slots) override {
+    auto memory = fs::SlotMemory::adopt(std::move(slots));
+    if (!memory) return std::move(memory).error();
+    return device_of(request, fs::Mount::adopt(request.mount_point, std::move(device)), std::move(*memory),
+                     kept["made"].bool_or(false));
   }
 
   Json worker_options(const MountRequest& request) const override {
@@ -133,6 +140,18 @@ class FuseMounts final : public MountDriver {
   }
 
  private:
+  Result<std::unique_ptr<MountedDevice>> device_of(const MountRequest& request, Result<fs::Mount> mount,
+                                                   fs::SlotMemory memory, bool folder_is_ours) const {
+    if (!mount) return std::move(mount).error();
+    UniqueFd device(::fcntl(mount->descriptor(), F_DUPFD_CLOEXEC, 3));
+    if (!device) return system_error("duplicate the connection", errno);
+    std::filesystem::path made, inside;
+    if (folder_is_ours) made = request.mount_point;
+    if (request.layout.name == "nx") inside = store_.private_folder(request.name);
+    return std::unique_ptr<MountedDevice>(new FuseDevice(std::move(*mount), std::move(memory), std::move(device),
+                                                         std::move(made), std::move(inside), request.lookup_patience));
+  }
+
   StorePaths store_;
 };
 

@@ -21,10 +21,12 @@ constexpr int64_t kWaitMs = 1000;
 constexpr Milliseconds kBusy{1000};
 constexpr int64_t kVersion = 1;
 
+// The last line reads: it is the first read that makes the file's own log.
 constexpr const char* kSettings = R"sql(
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = OFF;
 PRAGMA journal_size_limit = 4194304;
+PRAGMA user_version;
 )sql";
 constexpr const char* kSchema = R"sql(
 CREATE TABLE accesses(
@@ -62,14 +64,28 @@ Result<std::unique_ptr<sqlite::Database>> open_database(const std::filesystem::p
   }
   if (version == kVersion) return database;
   if (version != 0) return Error{Code::corrupt, "log.db has format " + std::to_string(version)};
+  auto transaction = sqlite::Transaction::begin(**database);
+  if (!transaction) return std::move(transaction).error();
   if (auto made = (*database)->execute(kSchema); !made) return std::move(made).error();
+  if (auto made = transaction->commit("access log schema"); !made) return std::move(made).error();
   return database;
+}
+
+Result<std::unique_ptr<sqlite::Database>> open_anew(const std::filesystem::path& path) {
+  for (const char* part : {"", "-wal", "-shm"}) {
+    [[maybe_unused]] auto gone = io::unlink(path.string() + part, "access log");
+  }
+  return open_database(path);
 }
 
 class RingAccessLog final : public AccessLog {
  public:
-  RingAccessLog(std::unique_ptr<sqlite::Database> database, const Clock& clock, int64_t records)
-      : clock_(clock), records_(records), state_(State{std::move(database), {}, 0, false}) {}
+  RingAccessLog(std::filesystem::path path, std::unique_ptr<sqlite::Database> database, const Clock& clock,
+                int64_t records)
+      : path_(std::move(path)),
+        clock_(clock),
+        records_(records),
+        state_(State{std::move(database), {}, 0, false, false}) {}
   ~RingAccessLog() override { write_locked(*state_.lock()); }
 
   void record(const Key& key, AccessKind kind, const std::string& detail) override;
@@ -84,11 +100,18 @@ class RingAccessLog final : public AccessLog {
     std::vector<AccessRecord> waiting;
     int64_t written_ms = 0;
     bool complained = false;
+    bool made_anew = false;
   };
+  // A power cut may leave a file that opens and cannot be used: never synced, it may have any of its pages. Then a new
+  // one takes its place, once; true when it did.
+  bool make_anew_locked(State& state, const Error& why);
   void write_locked(State& state);
   Status insert_locked(State& state);
   Result<std::vector<AccessRecord>> read(std::string_view sql, std::initializer_list<sqlite::Value> values);
+  static Result<std::vector<AccessRecord>> read_locked(State& state, std::string_view sql,
+                                                       std::initializer_list<sqlite::Value> values);
 
+  const std::filesystem::path path_;
   const Clock& clock_;
   const int64_t records_;
   Guarded<State> state_;
@@ -105,11 +128,22 @@ void RingAccessLog::record(const Key& key, AccessKind kind, const std::string& d
 void RingAccessLog::write_locked(State& state) {
   if (!state.database || state.waiting.empty()) return;
   auto written = insert_locked(state);
+  if (!written && make_anew_locked(state, written.error())) written = insert_locked(state);
   state.waiting.clear();
   state.written_ms = clock_.unix_ms();
   if (written || state.complained) return;
   state.complained = true;
   kLog.warn("access log error=\"{}\" effect=\"hitfs why knows less\"", written.error().message);
+}
+
+bool RingAccessLog::make_anew_locked(State& state, const Error& why) {
+  if (why.code != Code::corrupt || state.made_anew) return false;
+  state.made_anew = true;
+  kLog.warn("access log made anew error=\"{}\"", why.message);
+  state.database.reset();
+  auto database = open_anew(path_);
+  if (database) state.database = *std::move(database);
+  return database.has_value();
 }
 
 Status RingAccessLog::insert_locked(State& state) {
@@ -131,10 +165,17 @@ Status RingAccessLog::insert_locked(State& state) {
 Result<std::vector<AccessRecord>> RingAccessLog::read(std::string_view sql,
                                                       std::initializer_list<sqlite::Value> values) {
   auto state = state_.lock();
-  std::vector<AccessRecord> records;
-  if (!state->database) return records;
   write_locked(*state);
-  auto query = state->database->query(sql, values);
+  auto records = read_locked(*state, sql, values);
+  if (!records && make_anew_locked(*state, records.error())) return read_locked(*state, sql, values);
+  return records;
+}
+
+Result<std::vector<AccessRecord>> RingAccessLog::read_locked(State& state, std::string_view sql,
+                                                             std::initializer_list<sqlite::Value> values) {
+  std::vector<AccessRecord> records;
+  if (!state.database) return records;
+  auto query = state.database->query(sql, values);
   while (true) {
     auto row = query.next();
     if (!row) return in_context("access log", std::move(row).error());
@@ -178,16 +219,13 @@ std::unique_ptr<AccessLog> AccessLog::open(const std::filesystem::path& path, co
   auto database = open_database(path);
   if (!database) {
     kLog.warn("access log made anew error=\"{}\"", database.error().message);
-    for (const char* part : {"", "-wal", "-shm"}) {
-      [[maybe_unused]] auto gone = io::unlink(path.string() + part, "access log");
-    }
-    database = open_database(path);
+    database = open_anew(path);
   }
   if (!database) {
     kLog.warn("access log off error=\"{}\" effect=\"hitfs why knows nothing\"", database.error().message);
-    return std::make_unique<RingAccessLog>(nullptr, clock, records);
+    return std::make_unique<RingAccessLog>(path, nullptr, clock, records);
   }
-  return std::make_unique<RingAccessLog>(*std::move(database), clock, records);
+  return std::make_unique<RingAccessLog>(path, *std::move(database), clock, records);
 }
 
 }  // namespace hitfs

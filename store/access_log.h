@@ -46,7 +46,8 @@ class AccessLog {
   // The records that the ring keeps.
   static constexpr int64_t kRecords = 50'000;
 
-  // Never fails: a log.db that cannot be used is made anew, and when that fails too, nothing is kept.
+  // Never fails: a log.db that cannot be used is made anew, also when that shows later, and when that fails too, nothing
+  // is kept.
   static std::unique_ptr<AccessLog> open(const std::filesystem::path& path, const Clock& clock,
                                          int64_t records = kRecords);
   virtual ~AccessLog() = default;

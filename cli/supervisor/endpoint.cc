@@ -60,9 +60,14 @@ Status remember(const StorePaths& store, const Endpoint& endpoint) {
 
 }  // namespace
 
-Result<Endpoint> Endpoint::open(const StorePaths& store, uint16_t wanted_port) {
+Result<Endpoint> Endpoint::open(const StorePaths& store, uint16_t wanted_port, UniqueFd kept) {
   auto last = remembered(store);
   uint16_t first_try = wanted_port != 0 ? wanted_port : last.port;
+  auto port_kept = kept ? local_port(kept.get()) : Result<uint16_t>(uint16_t{0});
+  if (kept && last.port != 0 && first_try == last.port && port_kept && *port_kept == last.port) {
+    return Endpoint{std::move(kept), last.port, last.token};
+  }
+  kept.reset();
   auto socket = listen_on(first_try);
   if (!socket && wanted_port != 0) {
     return Error{socket.error().code, "port " + std::to_string(wanted_port) + ": " + socket.error().message +

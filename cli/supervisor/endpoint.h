@@ -22,7 +22,8 @@ struct Endpoint {
 
   // Takes the port and token of last time while that port is free; else new ones: whoever has the old port now may have
   // been told the old token. `wanted_port` other than 0 must be free (`unavailable` names the remedy).
-  static Result<Endpoint> open(const StorePaths& store, uint16_t wanted_port);
+  // `kept` is the socket that a supervisor before had; it is used when it has that port.
+  static Result<Endpoint> open(const StorePaths& store, uint16_t wanted_port, UniqueFd kept = {});
   // The next open() makes new ones.
   static void rotate(const StorePaths& store);
 };

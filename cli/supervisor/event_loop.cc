@@ -111,11 +111,12 @@ void EventLoop::run_posted() {
 
 void EventLoop::take_signals() {
   signalfd_siginfo info{};
-  bool child_ended = false, terminate = false;
+  bool child_ended = false, hang_up = false, terminate = false;
   while (::read(signals_.get(), &info, sizeof(info)) == sizeof(info)) {
-    (info.ssi_signo == SIGCHLD ? child_ended : terminate) = true;
+    (info.ssi_signo == SIGCHLD ? child_ended : info.ssi_signo == SIGHUP && hung_up_ ? hang_up : terminate) = true;
   }
   if (child_ended) reap();
+  if (hang_up) hung_up_();
   if (terminate && terminated_) terminated_();
 }
 

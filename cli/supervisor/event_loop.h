@@ -36,8 +36,9 @@ class EventLoop {
   TimerId after(Milliseconds pause, Callback due);
   void cancel(TimerId timer);
 
-  // `terminated` for SIGTERM, SIGINT and SIGHUP.
+  // `terminated` for SIGTERM and SIGINT, and for SIGHUP as long as nobody else wants that.
   void on_terminate(Callback terminated) { terminated_ = std::move(terminated); }
+  void on_hangup(Callback hung_up) { hung_up_ = std::move(hung_up); }
   // Calls `ended` with the wait status once, when that child of ours ends. What a killed mount worker leaves behind
   // (its notify process) becomes our child and is reaped without a word.
   void on_exit(pid_t child, std::function<void(int status)> ended);
@@ -67,7 +68,7 @@ class EventLoop {
   std::map<int, std::shared_ptr<Watch>> watches_;
   std::map<std::pair<MonotonicTime, TimerId>, Callback> timers_;
   std::map<pid_t, std::function<void(int)>> children_;
-  Callback terminated_;
+  Callback terminated_, hung_up_;
   TimerId last_timer_ = 0;
   bool running_ = false;
   sigset_t old_mask_{};

@@ -7,6 +7,7 @@
 #include "store/base/clock.h"
 #include "store/base/json.h"
 #include "store/base/result.h"
+#include "store/base/unique_fd.h"
 #include "store/layout.h"
 
 // What the supervisor needs of FUSE, so that it also exists without it, and is tested without a kernel.
@@ -47,6 +48,8 @@ class MountedDevice {
   // The first worker serves, nobody was told yet: what needs the mount itself. In the background, like unmount(); may
   // be called again.
   virtual void complete() {}
+  // What adopt() needs beside the two descriptors.
+  [[nodiscard]] virtual Json kept() const = 0;
   // Counters per opcode and the like, for `hitfs status`.
   [[nodiscard]] virtual Json describe() const = 0;
   virtual Status unmount() = 0;
@@ -60,6 +63,10 @@ class MountDriver {
   // Makes the folder when it is missing. May take seconds (fusermount3); called on a thread of its own. Messages name
   // the remedy.
   virtual Result<std::unique_ptr<MountedDevice>> mount(const MountRequest& request) = 0;
+  // Takes over what a supervisor before had: a device with its two descriptors, and what it said is to be kept. Does
+  // not block and asks nothing of the mount.
+  virtual Result<std::unique_ptr<MountedDevice>> adopt(const MountRequest& request, const Json& kept, UniqueFd device,
+                                                       UniqueFd slots) = 0;
   // The options of the worker of that mount.
   [[nodiscard]] virtual Json worker_options(const MountRequest& request) const = 0;
 };

@@ -27,14 +27,15 @@ bool same_layout(const LayoutOptions& left, const LayoutOptions& right) {
 
 MountTable::MountTable(EventLoop& loop, Background& background, MountDriver& driver, StorePaths store,
                        WorkerSettings settings, std::function<void(const std::string&)> log,
-                       std::function<void()> changed)
+                       std::function<void()> changed, FdStore& kept)
     : loop_(loop),
       background_(background),
       driver_(driver),
       store_(std::move(store)),
       settings_(std::move(settings)),
       log_(std::move(log)),
-      changed_(std::move(changed)) {}
+      changed_(std::move(changed)),
+      kept_(kept) {}
 
 MountTable::Mount* MountTable::find(const Place& place) {
   auto found = mounts_.find(place);
@@ -113,6 +114,7 @@ void MountTable::on_mounted(const Place& place, Result<std::shared_ptr<MountedDe
   auto* mount = find(place);
   if (!device) return forget(place, std::move(device).error());
   mount->device = std::move(*device);
+  keep(*mount);
   if (mount->state == State::unmounting || mount->holders.empty()) return begin_unmount(place);
   mount->state = State::starting;
   start_worker(*mount);
@@ -159,6 +161,7 @@ void MountTable::on_worker_failed(const Place& place, const std::string& why) {
   bool never_served = mount->state == State::starting;
   mount->state = State::failed;
   mount->why = why;
+  unkeep(mount->request);
   kLog.error("mount-given-up at={} why=\"{}\"", place.string(), why);
   // Callers get an error instead of hanging, and later ones find a plain folder: every name is a miss.
   background_.run<Status>(
@@ -234,6 +237,7 @@ void MountTable::forget(const Place& place, const Status& how) {
   auto mount = std::move(found->second);
   mounts_.erase(found);
   bool wanted_away = mount->state == State::unmounting;
+  unkeep(mount->request);
   mount->worker.reset();
   mount->device.reset();
   mount->lock.reset();

@@ -11,6 +11,7 @@
 #include "cli/supervisor/background.h"
 #include "cli/supervisor/child.h"
 #include "cli/supervisor/control.h"
+#include "cli/supervisor/fd_store.h"
 #include "cli/supervisor/mount_driver.h"
 #include "store/base/file_lock.h"
 #include "store/store_paths.h"
@@ -37,9 +38,14 @@ class MountTable {
   using MountAnswer = std::function<void(Result<std::filesystem::path>)>;
   static constexpr ConnectionId kForGood = 0;
 
-  // `log` takes the workers' lines; `changed` is called when a mount is gone.
+  // `log` takes the workers' lines; `changed` is called when a mount is gone; `kept` gets what the next supervisor
+  // needs.
   MountTable(EventLoop& loop, Background& background, MountDriver& driver, StorePaths store, WorkerSettings settings,
-             std::function<void(const std::string&)> log, std::function<void()> changed);
+             std::function<void(const std::string&)> log, std::function<void()> changed, FdStore& kept);
+
+  // Takes over the mounts of the supervisor before, as far as they are there: each is held for good from then on, also
+  // one that a job had, because nobody knows any more when that ends.
+  void adopt_kept();
 
   // Answers with the place when the mount serves. One of the same place and layout is joined; of another layout,
   // refused. A request to be alone gets the first place beside it that no other connection holds.
@@ -79,6 +85,9 @@ class MountTable {
   };
   using Place = std::filesystem::path;
 
+  void adopt(const std::string& id);
+  void keep(const Mount& mount) const;
+  void unkeep(const MountRequest& request) const;
   void begin(const MountRequest& request, ConnectionId holder, MountAnswer answer);
   void mount_beside(const MountRequest& request, ConnectionId holder, const MountAnswer& answer);
   void on_mounted(const Place& place, Result<std::shared_ptr<MountedDevice>> device);
@@ -100,6 +109,7 @@ class MountTable {
   WorkerSettings settings_;
   std::function<void(const std::string&)> log_;
   std::function<void()> changed_;
+  FdStore& kept_;
   std::map<Place, std::unique_ptr<Mount>> mounts_;
 };
 

@@ -10,6 +10,7 @@
 #include "store/base/log.h"
 #include "store/base/process.h"
 #include "store/base/socket.h"
+#include "store/digest.h"
 #include "store/key.h"
 
 namespace hitfs {
@@ -17,6 +18,7 @@ namespace hitfs {
 namespace {
 
 constexpr std::string_view kListener = "listener";
+constexpr const char* kKeptEndpoint = "endpoint";  // in the service manager's store
 // A listener that was given up is tried again after this; until then the endpoint knows only misses.
 constexpr Milliseconds kListenerRest{60'000};
 
@@ -64,17 +66,10 @@ Status Supervisor::open() {
   lock_.emplace(std::move(*lock));
   auto socket = listen_unix(options_.store.supervisor_socket(), UnixSocket::messages);
   if (!socket) return std::move(socket).error();
+  // Whoever else was started by a service is not its main process.
+  if (options_.started || options_.serve) kept_ = FdStore::of_service();
   if (options_.serve) {
-    auto address = TcpAddress::parse(options_.serve->address);
-    if (!address) return std::move(address).error();
-    auto listening = listen_tcp(*address);
-    if (!listening) return in_context("serve", std::move(listening).error());
-    auto port = local_port(listening->get());
-    if (!port) return std::move(port).error();
-    address->port = *port;  // the kernel's choice for 0
-    options_.serve->address = address->text();
-    serve_socket_ = std::move(*listening);
-    kLog.info("serving address={}", options_.serve->address);
+    if (auto listening = open_serve_socket(); !listening) return in_context("serve", listening.error());
   }
   control_ = std::make_unique<ControlServer>(
       loop_, std::move(*socket),
@@ -83,19 +78,42 @@ Status Supervisor::open() {
   if (parts_.mounts != nullptr) {
     mounts_ = std::make_unique<MountTable>(
         loop_, mount_work_, *parts_.mounts, options_.store, parts_.workers,
-        [this](const std::string& line) { log_.line(line); }, [this] { look_for_idleness(); });
+        [this](const std::string& line) { log_.line(line); }, [this] { look_for_idleness(); }, kept_);
   }
+  return Ok{};
+}
+
+Status Supervisor::open_serve_socket() {
+  auto address = TcpAddress::parse(options_.serve->address);
+  if (!address) return std::move(address).error();
+  // By the address in its name, so that one of another configuration is not taken.
+  auto name = "serve-" + Digest::of(io::as_bytes(options_.serve->address)).hex();
+  serve_socket_ = kept_.take(name);
+  if (!serve_socket_) {
+    auto listening = listen_tcp(*address);
+    if (!listening) return std::move(listening).error();
+    serve_socket_ = std::move(*listening);
+    kept_.keep(name, serve_socket_.get());
+  }
+  auto port = local_port(serve_socket_.get());
+  if (!port) return std::move(port).error();
+  address->port = *port;  // the kernel's choice for 0
+  options_.serve->address = address->text();
+  kLog.info("serving address={}", options_.serve->address);
   return Ok{};
 }
 
 void Supervisor::begin() {
   loop_.on_terminate([this] { end_by_signal(); });
+  if (kept_.keeps()) loop_.on_hangup([this] { renew(); });
   tick();
+  if (mounts_) mounts_->adopt_kept();
   if (options_.serve) {
     ensure_daemon();
     ensure_listener(server_, *options_.serve, serve_socket_.get(), "serve");
   }
   if (options_.started) begin_foreground();
+  kept_.forget_rest();
   look_for_idleness();
 }
 
@@ -270,9 +288,11 @@ void Supervisor::ensure_listener(std::unique_ptr<Child>& child, const ListenerOp
 
 Status Supervisor::ensure_endpoint() {
   if (!endpoint_) {
-    auto opened = Endpoint::open(options_.store, options_.port);
+    auto opened = Endpoint::open(options_.store, options_.port, kept_.take(kKeptEndpoint));
     if (!opened) return in_context("endpoint", std::move(opened).error());
     endpoint_.emplace(std::move(*opened));
+    kept_.forget(kKeptEndpoint);
+    kept_.keep(kKeptEndpoint, endpoint_->socket.get());
   }
   auto options = options_.loopback;
   options.kind = ListenerKind::loopback;
@@ -295,7 +315,10 @@ void Supervisor::on_listener_failed(const std::string& name, const std::string& 
   listener_why_ = why;
   settle();
   // Nobody has the address of an endpoint that never served; whoever asks next gets a new one.
-  if (!endpoint_served_) return endpoint_.reset();
+  if (!endpoint_served_) {
+    kept_.forget(kKeptEndpoint);
+    return endpoint_.reset();
+  }
   // Build tools have it: a socket that nobody accepts on would let them wait for ever, a refusal would fail them.
   misses_.emplace(loop_, endpoint_->socket.get());
   loop_.after(kListenerRest, [this] {
@@ -415,6 +438,13 @@ void Supervisor::end_by_signal() {
   // A service manager's patience is limited, and what is queued stays queued.
   constexpr Milliseconds kMost{30000};
   end(End::asked, std::min(options_.flush, kMost));
+}
+
+// What the service manager keeps lets the next one, which may be a newer hitfs, go on where this one stops; its
+// children go with it. That is what a kill does, so nothing else is needed.
+void Supervisor::renew() {
+  kLog.info("renewed by the service manager");
+  ::_exit(0);
 }
 
 void Supervisor::look_for_silence() {

@@ -12,6 +12,7 @@
 #include "cli/supervisor/child.h"
 #include "cli/supervisor/control.h"
 #include "cli/supervisor/endpoint.h"
+#include "cli/supervisor/fd_store.h"
 #include "cli/supervisor/health_probe.h"
 #include "cli/supervisor/miss_answerer.h"
 #include "cli/supervisor/mount_table.h"
@@ -84,6 +85,7 @@ class Supervisor {
 
   Supervisor(EventLoop& loop, SupervisorOptions options, SupervisorParts parts);
   Status open();
+  Status open_serve_socket();
 
   void on_request(ConnectionId connection, const Json& request);
   void on_closed(ConnectionId connection);
@@ -114,6 +116,7 @@ class Supervisor {
   void flush_and_stop(Milliseconds flush_limit);
   void stop_fronts();
   void stop_daemon();
+  void renew();
   void tick();
   void look_for_silence();
   void watch_over(Child* child, std::optional<HealthProbe>& probe, const HealthProbe::Connect& connect);
@@ -122,6 +125,7 @@ class Supervisor {
   SupervisorOptions options_;
   SupervisorParts parts_;
   BoundedLog log_;
+  FdStore kept_;
   std::optional<FileLock> lock_;
   Background mount_work_, flush_work_;
   std::unique_ptr<ControlServer> control_;

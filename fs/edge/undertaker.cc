@@ -65,6 +65,8 @@ void run(int fuse_fd, int slots_fd, const Deaths& deaths) {
   ::prctl(PR_SET_NAME, "hitfs-undertake", 0, 0, 0);
   for (int ignored : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(ignored, SIG_IGN);
   if (!dies_within(deaths.worker, -1) || !dies_within(deaths.supervisor, kMomentMs)) return;
+  // Nobody is stuck. Should a service manager keep the connection, it is for the next supervisor.
+  if (dies_within(deaths.notify, kMomentMs)) return;
   auto slots = SlotMemory::attach(slots_fd, SlotMemory::Pages::lazy);
   if (slots) fail_until(deaths.notify, fuse_fd, *slots);
 }

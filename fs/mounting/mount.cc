@@ -196,6 +196,18 @@ Result<Mount> Mount::mount(const MountOptions& options) {
   return Mount(std::move(*place), std::move(*device), std::move(number));
 }
 
+Result<Mount> Mount::adopt(const std::filesystem::path& mount_point, UniqueFd device) {
+  auto there = find_mount(mount_point);
+  if (!there) return std::move(there).error();
+  pollfd connection{device.get(), 0, 0};
+  bool alive = device && ::poll(&connection, 1, 0) == 0;
+  if (!alive || !there->has_value() || (*there)->type != kType) {
+    return Error{Code::not_found, "the mount at " + mount_point.string() + " is not there any more"};
+  }
+  kLog.info("mount_adopted path={}", mount_point.string());
+  return Mount(mount_point, std::move(device), (*there)->device);
+}
+
 void Mount::swap(Mount& other) noexcept {
   std::swap(mount_point_, other.mount_point_);
   std::swap(device_, other.device_);

@@ -30,6 +30,10 @@ class Mount {
   // /etc/fuse.conf forbids it; `unavailable` without /dev/fuse or fusermount3. Each message names the remedy.
   static Result<Mount> mount(const MountOptions& options);
 
+  // Takes over the connection of a mount that another process made and that is still there; `not_found` when it is not.
+  // Touches nothing in it.
+  static Result<Mount> adopt(const std::filesystem::path& mount_point, UniqueFd device);
+
   Mount(Mount&& other) noexcept { swap(other); }
   Mount& operator=(Mount&& other) noexcept;
   Mount(const Mount&) = delete;

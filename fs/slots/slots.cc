@@ -84,6 +84,12 @@ Result<SlotMemory> SlotMemory::create() {
   return memory;
 }
 
+Result<SlotMemory> SlotMemory::adopt(UniqueFd fd) {
+  auto memory = attach(fd.get(), Pages::lazy);
+  if (memory) memory->fd_ = std::move(fd);
+  return memory;
+}
+
 Result<SlotMemory> SlotMemory::attach(int fd, Pages pages) {
   off_t size = ::lseek(fd, 0, SEEK_END);
   if (size < 0) return system_error("attach request slots", errno);

@@ -30,7 +30,10 @@ class SlotMemory {
   enum class Pages { lazy, resident };
   static Result<SlotMemory> attach(int fd, Pages pages);
 
-  // Of the memfd made by create(), else -1.
+  // The same for the one who keeps it: it is descriptor() from then on.
+  static Result<SlotMemory> adopt(UniqueFd fd);
+
+  // Of the memfd made by create() or adopted, else -1.
   [[nodiscard]] int descriptor() const { return fd_.get(); }
 
   [[nodiscard]] format::Header& header() const { return *reinterpret_cast<format::Header*>(base()); }

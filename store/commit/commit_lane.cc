@@ -110,31 +110,47 @@ void CommitLane::sync_folders(Batch& batch) {
   for (const auto* waiting : batch) {
     if (waiting->change->durable && alive(waiting)) folders.merge(std::set(waiting->change->folders));
   }
-  Status synced = Ok{};
-  if (folders.size() > kSyncEach) {
-    // Not sync_everything(): what is placed in this very batch must not count as flushed by it.
-    auto folder = io::open_read(paths_.root);
-    synced = folder ? io::sync_filesystem(folder->get(), "commit") : Status(std::move(folder).error());
-  } else {
-    for (const auto& folder : folders) {
-      if (synced) synced = io::sync_directory(folder, "commit");
-    }
-  }
+  auto synced = sync_names(folders);
   if (synced) return;
   for (auto* waiting : batch) {
     if (waiting->change->durable && alive(waiting)) waiting->result = synced.error();
   }
 }
 
+Status CommitLane::sync_names(const std::set<std::filesystem::path>& folders) {
+  if (folders.size() > kSyncEach) {
+    // Not sync_everything(): what is placed in this very batch must not count as flushed by it.
+    auto folder = io::open_read(paths_.root);
+    return folder ? io::sync_filesystem(folder->get(), "commit") : Status(std::move(folder).error());
+  }
+  for (const auto& folder : folders) {
+    if (auto synced = io::sync_directory(folder, "commit"); !synced) return synced;
+  }
+  return Ok{};
+}
+
+bool CommitLane::emptied_for_good() {
+  if (emptied_.rows.empty()) return false;
+  if (!synced_all_) {
+    auto synced = sync_names(emptied_.folders);
+    if (!synced) kLog.warn("sync error=\"{}\" effect=\"the trash is kept\"", synced.error().message);
+    if (!synced) return false;
+  }
+  return true;
+}
+
 Status CommitLane::change_rows(Batch& batch) {
   bool durable = any_durable(batch) || synced_all_;
+  bool for_good = durable && emptied_for_good();
   if (auto set = index_.set_durable(durable); !set) return set;
   auto before = index_.working();
   auto transaction = sqlite::Transaction::begin(index_.database());
   if (!transaction) return std::move(transaction).error();
-  bool changed = synced_all_ || !emptied_.empty();
+  bool changed = synced_all_ || for_good;
   auto change = [&]() -> Status {
-    if (auto removed = index_.remove_trash(emptied_); !removed) return removed;
+    if (for_good) {
+      if (auto removed = index_.remove_trash(emptied_.rows); !removed) return removed;
+    }
     if (synced_all_) {
       if (auto noted = index_.note_flushed(); !noted) return noted;
     }
@@ -165,7 +181,7 @@ Status CommitLane::change_rows(Batch& batch) {
     return done;
   }
   if (changed) index_.note_committed();
-  emptied_.clear();
+  if (for_good) emptied_ = {};
   for (auto& item : index_.take_trash()) trash_.push_back(item);
   if (durable) empty_trash();
   return done;
@@ -196,7 +212,8 @@ void CommitLane::empty_trash() {
     }
     auto gone = in_use ? Status(Ok{}) : io::unlink(path, "trash");
     if (gone || gone.error().code == Code::not_found) {
-      emptied_.push_back(item.row);
+      emptied_.rows.push_back(item.row);
+      if (gone) emptied_.folders.insert(path.parent_path());
     } else {
       // The row stays: the next daemon tries again.
       kLog.warn("unlink error=\"{}\"", gone.error().message);

@@ -75,8 +75,12 @@ class CommitLane {
   [[nodiscard]] Status sync_everything();
   Batch place(Batch& batch);
   void sync_folders(Batch& batch);
+  [[nodiscard]] Status sync_names(const std::set<std::filesystem::path>& folders);
   Status change_rows(Batch& batch);
   void empty_trash();
+  // Whether the names of emptied_ are gone from the disk: only then may their rows go, else a power cut brings back
+  // files that nobody knows of. Asked in durable batches alone, which wait for the disk anyway.
+  [[nodiscard]] bool emptied_for_good();
   void note_error(const Error& error);
 
   Index& index_;
@@ -86,7 +90,11 @@ class CommitLane {
   bool synced_all_ = false;       // in the batch under way
   std::vector<TrashItem> trash_;  // files to unlink once their removal from the index is on disk
   bool damage_noted_ = false;
-  std::vector<int64_t> emptied_;  // rows of trash whose files are unlinked
+  struct Emptied {
+    std::vector<int64_t> rows;  // of trash whose files are unlinked
+    std::set<std::filesystem::path> folders;
+  };
+  Emptied emptied_;
   Guarded<State> state_;
 };
 

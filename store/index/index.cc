@@ -15,13 +15,14 @@ using sqlite::number;
 constexpr Milliseconds kBusy{10000};
 
 // synchronous=FULL: a commit is on disk when it returns. The log may grow while a reader reads; its file is cut to this
-// size afterwards.
+// size afterwards. The last line reads: it is the first read that makes the log.
 constexpr const char* kSettings = R"sql(
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA journal_size_limit = 67108864;
 PRAGMA temp_store = MEMORY;
 PRAGMA cache_size = -16384;
+PRAGMA user_version;
 )sql";
 
 Result<int64_t> single_integer(sqlite::Database& database, std::string_view sql) {

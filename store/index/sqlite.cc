@@ -87,16 +87,28 @@ Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& pa
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   flags |= access == Access::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   sqlite3* handle = nullptr;
-  int result = sqlite3_open_v2(path.c_str(), &handle, flags, nullptr);
-  std::unique_ptr<Database> database(new Database(handle, path.filename().string()));
-  if (result != SQLITE_OK) return in_context(path.parent_path().string(), database->error(result));
+  std::unique_ptr<Database> database;
+  auto opened = io::step(io::Op::transaction, "open", [&]() -> Status {
+    int result = sqlite3_open_v2(path.c_str(), &handle, flags, nullptr);
+    database.reset(new Database(handle, path.filename().string()));
+    return result == SQLITE_OK ? Status(Ok{}) : in_context(path.parent_path().string(), database->error(result));
+  });
+  if (!opened) return std::move(opened).error();
   sqlite3_busy_timeout(handle, static_cast<int>(busy.count()));
   return database;
 }
 
 Database::~Database() {
   for (auto& [sql, prepared] : prepared_) sqlite3_finalize(prepared.statement);
-  sqlite3_close(handle_);
+  // The last connection to end may write its log into the file. It ends also when a test refuses the step.
+  bool closed = false;
+  auto close = [&]() -> Status {
+    closed = true;
+    sqlite3_close(handle_);
+    return Ok{};
+  };
+  [[maybe_unused]] auto done = io::step(io::Op::transaction, "close " + name_, close);
+  if (!closed) sqlite3_close(handle_);
 }
 
 Error Database::error(int result) const {
@@ -107,9 +119,11 @@ Error Database::error(int result) const {
 }
 
 Status Database::execute(const char* sql) {
-  int result = sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr);
-  if (result != SQLITE_OK) return error(result);
-  return Ok{};
+  return io::step(io::Op::transaction, "execute", [&]() -> Status {
+    int result = sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr);
+    if (result != SQLITE_OK) return error(result);
+    return Ok{};
+  });
 }
 
 Query Database::query(std::string_view sql, std::initializer_list<Value> values) {

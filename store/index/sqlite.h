@@ -70,7 +70,8 @@ class Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  // Several statements without values and results.
+  // Several statements without values and results. One step of the I/O seam, as are opening and closing: all of them
+  // may change files.
   Status execute(const char* sql);
   Query query(std::string_view sql, std::initializer_list<Value> values = {});
   // Runs to the end, ignoring rows.

@@ -72,8 +72,13 @@ Status refuse_network_filesystem(const std::filesystem::path& root,
 }
 
 Result<UniqueFd> lock_store(const StorePaths& paths) {
-  UniqueFd lock(::open(paths.daemon_lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!lock) return system_error("open " + paths.daemon_lock().string(), errno);
+  UniqueFd lock;
+  auto opened = io::step(io::Op::create, "daemon.lock", [&]() -> Status {
+    lock.reset(::open(paths.daemon_lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!lock) return system_error("open " + paths.daemon_lock().string(), errno);
+    return Ok{};
+  });
+  if (!opened) return std::move(opened).error();
   while (::flock(lock.get(), LOCK_EX | LOCK_NB) < 0) {
     if (errno == EINTR) continue;
     if (errno != EWOULDBLOCK) return system_error("lock " + paths.daemon_lock().string(), errno);

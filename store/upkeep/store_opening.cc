@@ -35,7 +35,8 @@ Status refuse_foreign_folder(const StorePaths& paths) {
   std::error_code failure;
   for (const auto& item : std::filesystem::directory_iterator(paths.root, failure)) {
     auto name = item.path().filename().string();
-    if (is_ours(name)) continue;
+    // The second is what an opening that was killed left of the file that makes a folder a store.
+    if (is_ours(name) || item.path() == paths.format().string() + ".new") continue;
     return Error{Code::invalid_argument, paths.root.string() + " is no hitfs store and not empty (" + name +
                                              "); choose an empty or new folder with --store"};
   }

@@ -147,6 +147,7 @@ class FakeDevice final : public MountedDevice {
   }
   void blame(Milliseconds) override {}
   void worker_replaced() override {}
+  Json kept() const override { return Json::Object{}; }
   Json describe() const override { return Json::Object{}; }
   Status unmount() override { return Ok{}; }
   void abort() override { device_.reset(); }
@@ -166,6 +167,11 @@ class FakeDriver final : public MountDriver {
     if (!listening) return std::move(listening).error();
     return std::unique_ptr<MountedDevice>(
         new FakeDevice(std::move(*listening), std::move(slots), request.mount_point / "stall"));
+  }
+  Result<std::unique_ptr<MountedDevice>> adopt(const MountRequest& request, const Json&, UniqueFd device,
+                                               UniqueFd slots) override {
+    return std::unique_ptr<MountedDevice>(
+        new FakeDevice(std::move(device), std::move(slots), request.mount_point / "stall"));
   }
   Json worker_options(const MountRequest& request) const override { return request.json(); }
 };

@@ -93,6 +93,7 @@ struct Fault {
   Then then;
   const char* why;  // what `hitfs why` says about the first name
   Front first = Front::mount;
+  bool answers_probes = false;  // so that the breaker may be closed again, at any time
 };
 
 void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.name; }
@@ -212,7 +213,7 @@ TEST_P(ServerFaultTable, IsAMissInBoundedTimeAndPassesByItself) {
     EXPECT_EQ(server ? asked(*server) : 1, 1) << "one timeout per outage";
     EXPECT_NE(why(second, 1).find("was not asked for"), std::string::npos) << why(second, 1);
   }
-  EXPECT_EQ(breaker() == "closed", fault.then != Then::opens_breaker) << breaker();
+  if (!fault.answers_probes) EXPECT_EQ(breaker() == "closed", fault.then != Then::opens_breaker) << breaker();
   RecordProperty("most_disk_mib", static_cast<int>(disk.most() / kMiB));
   EXPECT_LT(disk.most(), kMostArtifact + kMostUnpacked + 8 * kMiB);
   EXPECT_TRUE(eventually([&] { return disk.now() < 4 * kMiB; })) << disk.now();
@@ -236,7 +237,8 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"RefusedAtEndpoint", nullptr, kOpens, kCannot, Front::endpoint},
         Fault{"Silent", [] { return faults::silent(); }, kOpens, kCannot},
         Fault{"SilentAtEndpoint", [] { return faults::silent(); }, kOpens, kCannot, Front::endpoint},
-        Fault{"Stalled", [] { return faults::body(1'000'000, 1000, faults::Ending::silence); }, kOpens, kCannot},
+        Fault{"Stalled", [] { return faults::body(1'000'000, 1000, faults::Ending::silence); }, kOpens, kCannot,
+              Front::mount, true},
         Fault{"InternalError", [] { return faults::status(500); }, kAsks, "answered 500"},
         Fault{"Overloaded", [] { return faults::status(503, "Retry-After: 10\r\n"); }, Then::pauses,
               "asks for a pause"},

@@ -100,6 +100,12 @@ TEST_F(StoreOpeningTest, AFolderOfSomethingElseIsRefused) {
   EXPECT_TRUE(open()) << "what the supervisor puts there is fine";
 }
 
+TEST_F(StoreOpeningTest, AnOpeningThatWasKilledAtItsFirstStepIsNoObstacle) {
+  std::filesystem::create_directories(paths_.root);
+  write(paths_.root / "format.new", "hitfs st");
+  EXPECT_TRUE(open());
+}
+
 TEST_F(StoreOpeningTest, AnOlderReaderRefusesANewerIndex) {
   EXPECT_EQ(StoreReader::open(paths_).error().code, Code::not_found);
   open();
@@ -215,6 +221,27 @@ TEST_F(AccessLogTest, ADamagedLogIsMadeAnew) {
   none->record(flat("b"), AccessKind::hit, "");
   EXPECT_TRUE(none->after(0, 10)->empty());
   EXPECT_EQ(*none->last_number(), 0u);
+  log::set_level(log::Level::info);
+}
+
+// As a power cut leaves it: the file opens, and a page of it is lost.
+TEST_F(AccessLogTest, ALogThatIsFoundDamagedLaterIsMadeAnew) {
+  log::set_level(log::Level::off);
+  {
+    auto log = open();
+    for (int i = 0; i < 200; ++i) log->record(flat("a"), AccessKind::hit, std::string(100, 'x'));
+  }
+  std::fstream file(dir_ / "log.db", std::ios::in | std::ios::out | std::ios::binary);
+  constexpr int kPage = 4096;
+  file.seekp(kPage);
+  file << std::string(static_cast<size_t>(std::filesystem::file_size(dir_ / "log.db")) - kPage, '\0');
+  file.close();
+  auto log = open();
+  log->record(flat("b"), AccessKind::hit, "");
+  auto history = log->history(flat("b"), 10);
+  ASSERT_TRUE(history) << why(history);
+  EXPECT_EQ(history->size(), 1u);
+  EXPECT_EQ(log->after(0, 1000)->size(), 1u);
   log::set_level(log::Level::info);
 }
 

@@ -29,6 +29,7 @@ namespace hitfs::testing {
 namespace {
 
 constexpr Milliseconds kPatienceAfterKill{10000};
+constexpr int kFirstKept = 500;  // descriptors that a service has left with us
 
 [[noreturn]] void fail(const std::string& doing) { throw std::system_error(errno, std::generic_category(), doing); }
 
@@ -271,13 +272,57 @@ bool ReadySocket::wait(Process& process, Milliseconds limit) {
     pollfd message{socket_.get(), POLLIN, 0};
     const auto slice = std::min(deadline.left(), Milliseconds(1000));
     if (::poll(&message, 1, static_cast<int>(slice.count())) <= 0) continue;
-    std::array<char, 4096> buffer;
-    const ssize_t got = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
-    if (got > 0 && std::string_view(buffer.data(), static_cast<size_t>(got)).find("READY=1") != std::string::npos) {
-      return true;
-    }
+    const auto said = receive();
+    if (said && said->find("READY=1") != std::string::npos) return true;
   }
   return false;
+}
+
+std::optional<std::string> ReadySocket::receive() {
+  std::array<char, 4096> buffer;
+  iovec text{buffer.data(), buffer.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{nullptr, 0, &text, 1, control.data(), control.size(), 0};
+  const ssize_t got = ::recvmsg(socket_.get(), &message, 0);
+  if (got < 0) return std::nullopt;
+  UniqueFd descriptor;
+  if (const cmsghdr* rights = CMSG_FIRSTHDR(&message); rights != nullptr && rights->cmsg_type == SCM_RIGHTS) {
+    int number = -1;
+    std::memcpy(&number, CMSG_DATA(rights), sizeof(int));
+    // Where as_service() finds it, and out of the way of where it goes.
+    descriptor.reset(::fcntl(number, F_DUPFD, kFirstKept));
+    ::close(number);
+  }
+  std::string said(buffer.data(), static_cast<size_t>(got));
+  const auto name_at = said.find("FDNAME=");
+  if (name_at == std::string::npos) return said;
+  const auto name = said.substr(name_at + 7, said.find('\n', name_at) - name_at - 7);
+  if (said.starts_with("FDSTORE=1") && descriptor) kept_[name] = std::move(descriptor);
+  if (said.starts_with("FDSTOREREMOVE=1")) kept_.erase(name);
+  return said;
+}
+
+void ReadySocket::drain() {
+  while (receive()) {
+  }
+}
+
+// A shell puts the descriptors where they belong (3, 4, ...): only it knows its process id before it becomes the
+// program.
+Command ReadySocket::as_service(Command command) {
+  drain();
+  std::string script, names;
+  int place = 3;
+  for (const auto& [name, descriptor] : kept_) {
+    const auto kept = std::to_string(descriptor.get());
+    script += "exec " + std::to_string(place++) + "<&" + kept + " " + kept + "<&-; ";
+    names += (names.empty() ? "" : ":") + name;
+  }
+  script +=
+      "export LISTEN_PID=$$ LISTEN_FDS=" + std::to_string(kept_.size()) + " LISTEN_FDNAMES=" + names + "; exec \"$@\"";
+  command.arguments.insert(command.arguments.begin(), {"bash", "-c", script, "service"});
+  command.environment["NOTIFY_SOCKET"] = path_;
+  return command;
 }
 
 int free_port() {

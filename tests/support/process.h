@@ -89,7 +89,8 @@ class Enclosure {
   std::filesystem::path folder_;
 };
 
-// The receiving end of sd_notify: how a test learns, without asking again and again, that a service is ready.
+// The receiving end of sd_notify: how a test learns, without asking again and again, that a service is ready. Keeps
+// descriptors for the service too (FDSTORE=1, FDSTOREREMOVE=1), as systemd does.
 class ReadySocket {
  public:
   // The socket is made in `folder`; give path() to the service as NOTIFY_SOCKET.
@@ -98,9 +99,18 @@ class ReadySocket {
   // True when READY=1 came; false when the limit passed or `process` ended first.
   bool wait(Process& process, Milliseconds limit);
 
+  // A service as its manager starts it: it notifies us and has what was kept for it until now.
+  [[nodiscard]] Command as_service(Command command);
+  [[nodiscard]] const std::map<std::string, UniqueFd>& kept() const { return kept_; }
+
  private:
+  // One message, if there is one.
+  std::optional<std::string> receive();
+  void drain();
+
   std::string path_;
   UniqueFd socket_;
+  std::map<std::string, UniqueFd> kept_;  // by name; inheritable, for as_service()
 };
 
 // A TCP port of 127.0.0.1 that was free a moment ago.

@@ -186,11 +186,13 @@ void SocketServer::accept_all() {
       SSL_set_accept_state(tls);
     }
     auto connections = connections_.lock();
+    std::erase_if(*connections, [](const Served& served) { return served.done.load(); });
     auto& served = connections->emplace_back();
     served.connection = std::make_unique<Connection>(std::move(fd), tls, seen_);
-    served.thread = std::jthread([this, connection = served.connection.get()] {
-      script_(*connection);
-      connection->shut_down();
+    served.thread = std::jthread([this, &served] {
+      script_(*served.connection);
+      served.connection->shut_down();
+      served.done = true;
     });
   }
 }

@@ -2,6 +2,7 @@
 
 #include <openssl/ssl.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <list>
@@ -96,7 +97,9 @@ class SocketServer {
   struct Served {
     std::unique_ptr<Connection> connection;
     std::jthread thread;
+    std::atomic<bool> done{false};
   };
+  // Those that are done go when the next one comes: a drill makes tens of thousands.
   Guarded<std::list<Served>> connections_;
   std::jthread acceptor_;
 };
