@@ -15,6 +15,7 @@
 #include "fs/edge/fuse_server.h"
 #include "fs/edge/kernel_notifier.h"
 #include "fs/edge/undertaker.h"
+#include "fs/request_progress.h"
 #include "fs/slots/reference_table.h"
 #include "store/base/log.h"
 #include "store/base/process.h"
@@ -88,7 +89,7 @@ Status serve(const WorkerOptions& options) {
   if (!slots) return std::move(slots).error();
   auto layout = make_layout(options.layout);
   if (!layout) return std::move(layout).error();
-  auto reader = StoreReader::open(options.store);
+  auto reader = StoreReader::open(options.store, {}, note_progress);
   if (!reader) return in_context("open the store " + options.store.root.string(), std::move(reader).error());
   ReferenceTable references(*slots);
   QueuedNotifier notifier(std::move(*notify));

@@ -32,6 +32,7 @@ class DiskEntryStore final : public EntryStore {
   ~DiskEntryStore() override;
 
   Status open_parts(const StorePaths& paths, const Options& options);
+  Status open_rows();
 
   StoreReader& reader() override { return *reader_; }
   std::unique_ptr<EntryIntake> begin() override { return std::make_unique<Intake>(parts_, evictor_); }
@@ -73,7 +74,27 @@ Status DiskEntryStore::open_parts(const StorePaths& paths, const Options& option
   parts_.clock = options.clock;
   parts_.boot_id = options.boot_id.empty() ? current_boot_id() : options.boot_id;
   if (auto prepared = prepare_folders(paths); !prepared) return prepared;
-  auto opened = open_index(paths, parts_.boot_id, *options.clock);
+  log_ = AccessLog::open(paths.log(), *options.clock);
+  auto opened = open_rows();
+  if (!opened && opened.error().code == Code::corrupt) {
+    // Damage that shows in use only.
+    kLog.error("index damaged error=\"{}\"", opened.error().message);
+    auto marked = io::replace_file(paths.index_damaged(), {}, "index damaged");
+    if (!marked) return marked;
+    parts_.lane.reset();
+    opened = open_rows();
+  }
+  if (!opened) return opened;
+  auto reader = StoreReader::open(paths, parts_.boot_id);
+  if (!reader) return std::move(reader).error();
+  reader_ = *std::move(reader);
+  return Ok{};
+}
+
+// The index, and what an earlier daemon left to be done.
+Status DiskEntryStore::open_rows() {
+  const auto& paths = parts_.paths;
+  auto opened = open_index(paths, parts_.boot_id, *parts_.clock, *log_);
   if (!opened) return std::move(opened).error();
   parts_.index = std::move(opened->index);
   parts_.numbers = std::move(opened->numbers);
@@ -89,10 +110,6 @@ Status DiskEntryStore::open_parts(const StorePaths& paths, const Options& option
   auto index_reader = IndexReader::open(paths.index());
   if (!index_reader) return std::move(index_reader).error();
   parts_.reader = *std::move(index_reader);
-  auto reader = StoreReader::open(paths, parts_.boot_id);
-  if (!reader) return std::move(reader).error();
-  reader_ = *std::move(reader);
-  log_ = AccessLog::open(paths.log(), *options.clock);
   return Ok{};
 }
 

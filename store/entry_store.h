@@ -103,8 +103,9 @@ class EntryStore {
     std::function<Result<uint64_t>(const std::filesystem::path&)> filesystem_type = {};
   };
   // Makes a new store when the folder is empty or missing. Refuses, with the remedy in the message: a store in use by
-  // another daemon (`unavailable`), on a network file system or of a newer format (`invalid_argument`). A damaged index
-  // is kept aside and an empty one started above the high-water mark, with an error in the log.
+  // another daemon (`unavailable`), on a network file system or of a newer format (`invalid_argument`). A damaged or
+  // lost index is kept aside and made again, with an error in the log: its entries are visible again when
+  // check_after_reboot() has read them.
   static Result<std::unique_ptr<EntryStore>> open(const StorePaths& paths, const Options& options);
   virtual ~EntryStore() = default;
 

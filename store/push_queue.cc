@@ -121,6 +121,32 @@ Result<uint64_t> StorePushQueue::unpark() {
   return unparked;
 }
 
+Status StorePushQueue::assign(const std::vector<std::string>& remotes, int64_t now_ms) {
+  auto assigned = change([&](Index& index) -> Result<bool> {
+    std::vector<PushJob> jobs;
+    {
+      auto query = index.database().query(select_jobs("WHERE p.remote = ?1"), {kUnknownRemote});
+      while (true) {
+        auto row = query.next();
+        if (!row) return row;
+        if (!*row) break;
+        jobs.push_back(job_row(query));
+      }
+    }
+    PushTable table(index);
+    for (const auto& job : jobs) {
+      Entry entry;
+      entry.id = job.entry_id;
+      entry.bytes = job.bytes;
+      if (auto gone = table.remove_row(job.id); !gone) return std::move(gone).error();
+      if (auto added = table.add(entry, remotes, now_ms); !added) return std::move(added).error();
+    }
+    return !jobs.empty();
+  });
+  if (!assigned) return std::move(assigned).error();
+  return Ok{};
+}
+
 Status StorePushQueue::read_rows(const std::string& sql, size_t limit,
                                  const std::function<void(const sqlite::Query&)>& take) {
   auto read = change([&](Index& index) -> Result<bool> {

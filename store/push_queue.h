@@ -20,6 +20,9 @@ struct PushJob {
   int attempts = 0;
 };
 
+// The remote of a job of which only that is known that it waits.
+constexpr std::string_view kUnknownRemote;
+
 struct ParkedPush {
   PushJob job;
   std::string why;  // the remote's refusal
@@ -49,6 +52,8 @@ class PushQueue {
   virtual Status park(const PushJob& job, const std::string& why) = 0;
   virtual Result<std::vector<ParkedPush>> parked(size_t limit) = 0;
   virtual Result<uint64_t> unpark() = 0;
+  // Gives jobs without a remote (kUnknownRemote: their queue was lost) to each of these.
+  virtual Status assign(const std::vector<std::string>& remotes, int64_t now_ms) = 0;
   // Whether a push of the entry waits, runs or is parked.
   virtual Result<bool> has(uint64_t entry_id) = 0;
   // What still waits or runs, smallest first.

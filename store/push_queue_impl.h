@@ -22,6 +22,7 @@ class StorePushQueue final : public PushQueue {
   Status park(const PushJob& job, const std::string& why) override;
   Result<std::vector<ParkedPush>> parked(size_t limit) override;
   Result<uint64_t> unpark() override;
+  Status assign(const std::vector<std::string>& remotes, int64_t now_ms) override;
   Result<bool> has(uint64_t entry_id) override;
   Result<std::vector<PushJob>> pending(size_t limit) override;
   Result<std::optional<int64_t>> next_due_ms(const std::string& remote) override;

@@ -39,8 +39,13 @@ uint64_t identity_of(const std::filesystem::path& path) {
 
 class DiskStoreReader final : public StoreReader {
  public:
-  DiskStoreReader(StorePaths paths, std::string boot_id, std::unique_ptr<IndexReader> index)
-      : paths_(std::move(paths)), boot_id_(std::move(boot_id)), index_(std::move(index)), blobs_(paths_) {}
+  DiskStoreReader(StorePaths paths, std::string boot_id, std::unique_ptr<IndexReader> index,
+                  std::function<void()> progress)
+      : paths_(std::move(paths)),
+        boot_id_(std::move(boot_id)),
+        index_(std::move(index)),
+        progress_(std::move(progress)),
+        blobs_(paths_) {}
 
   Result<Entry> find(const Key& key) override;
   Result<Entry> containing(uint64_t number) override;
@@ -53,13 +58,17 @@ class DiskStoreReader final : public StoreReader {
   void forget_freed() override { blobs_.forget_freed(); }
 
  private:
+  struct KnownPlace {
+    Place place;
+    bool checked = false;  // the bytes there are those of the digest
+  };
   // Everything remembered; dropped as a whole when it may no longer be true.
   struct Memory {
     Validity validity;
     std::map<uint64_t, Entry> entries;  // by first number
     std::deque<uint64_t> entry_order;   // oldest first
     LruCache<uint64_t, std::shared_ptr<const MappedManifest>> manifests{kManifests};
-    LruCache<Digest, Place> places{kPlaces};
+    LruCache<Digest, KnownPlace> places{kPlaces};
     std::optional<Epochs> epochs;
   };
 
@@ -68,13 +77,15 @@ class DiskStoreReader final : public StoreReader {
   Result<Entry> seen(EntryRow row);
   std::optional<Entry> remembered(uint64_t number);
   void remember(const Entry& entry);
-  Result<Place> place_of(const Digest& blob, const Validity& validity, bool fresh);
+  Result<KnownPlace> place_of(const Digest& blob, const Validity& validity, bool fresh);
+  Status check(const Digest& blob, const KnownPlace& known, const Validity& validity);
   template <typename Body>
   auto with_place(const Digest& blob, Body body) -> decltype(body(std::declval<Place>()));
 
   const StorePaths paths_;
   const std::string boot_id_;
   const std::unique_ptr<IndexReader> index_;
+  const std::function<void()> progress_;
   BlobStore blobs_;
   Guarded<Memory> memory_;
 };
@@ -91,6 +102,7 @@ Validity DiskStoreReader::check_validity() {
 
 Result<bool> DiskStoreReader::trusted(uint64_t epoch) {
   if (epoch == kDurable) return true;
+  check_validity();  // the epochs of another index say nothing
   if (auto memory = memory_.lock(); memory->epochs && memory->epochs->trusted(epoch, boot_id_)) return true;
   // What was suspect may have been checked since; what was trusted stays so.
   auto epochs = index_->epochs();
@@ -118,6 +130,8 @@ Result<Entry> DiskStoreReader::find(const Key& key) {
   auto known = trusted((*row)->epoch);
   if (!known) return std::move(known).error();
   if (!*known) return miss;
+  if ((*row)->entry.key != key)
+    return Error{Code::corrupt, "find " + key.text() + ": the index leads to another entry"};
   return seen(**std::move(row));
 }
 
@@ -191,7 +205,8 @@ Result<std::shared_ptr<const MappedManifest>> DiskStoreReader::manifest(uint64_t
   return opened;
 }
 
-Result<Place> DiskStoreReader::place_of(const Digest& blob, const Validity& validity, bool fresh) {
+Result<DiskStoreReader::KnownPlace> DiskStoreReader::place_of(const Digest& blob, const Validity& validity,
+                                                              bool fresh) {
   if (!fresh) {
     if (auto known = memory_.lock()->places.get(blob)) return *known;
   }
@@ -199,23 +214,38 @@ Result<Place> DiskStoreReader::place_of(const Digest& blob, const Validity& vali
   if (!row) return in_context("blob " + blob.text(), std::move(row).error());
   if (!*row) return Error{Code::not_found, "blob " + blob.text() + " is not in the store"};
   if ((*row)->epoch == kDamaged) return Error{Code::corrupt, "blob " + blob.text() + " is damaged"};
+  KnownPlace known{(*row)->place};
   // Not when it was read before something was found damaged.
-  if (auto memory = memory_.lock(); memory->validity == validity) memory->places.put(blob, (*row)->place);
-  return (*row)->place;
+  if (auto memory = memory_.lock(); memory->validity == validity) memory->places.put(blob, known);
+  return known;
+}
+
+// A disk may give other bytes back than it got, and a damaged index may lead to another place.
+Status DiskStoreReader::check(const Digest& blob, const KnownPlace& known, const Validity& validity) {
+  if (known.checked) return Ok{};
+  auto right = blobs_.has_right_bytes(blob, known.place, progress_);
+  if (!right) return std::move(right).error();
+  if (!*right) return Error{Code::corrupt, "blob " + blob.text() + " has other bytes on the disk"};
+  if (auto memory = memory_.lock(); memory->validity == validity) memory->places.put(blob, {known.place, true});
+  return Ok{};
 }
 
 // Calls `body` with where the blob lies; once more when that turns out to be old.
 template <typename Body>
 auto DiskStoreReader::with_place(const Digest& blob, Body body) -> decltype(body(std::declval<Place>())) {
   auto validity = check_validity();
-  auto place = place_of(blob, validity, false);
-  if (!place) return std::move(place).error();
-  auto result = body(*place);
+  auto use = [&](const KnownPlace& known) -> decltype(body(known.place)) {
+    if (auto checked = check(blob, known, validity); !checked) return std::move(checked).error();
+    return body(known.place);
+  };
+  auto known = place_of(blob, validity, false);
+  if (!known) return std::move(known).error();
+  auto result = use(*known);
   if (result) return result;
-  blobs_.forget(blob, *place);
-  place = place_of(blob, validity, true);
-  if (!place) return std::move(place).error();
-  result = body(*place);
+  blobs_.forget(blob, known->place);
+  known = place_of(blob, validity, true);
+  if (!known) return std::move(known).error();
+  result = use(*known);
   if (!result && result.error().code == Code::not_found) {
     return Error{Code::corrupt, "blob " + blob.text() + " has lost its file"};
   }
@@ -244,7 +274,8 @@ Result<StoreReader::Location> DiskStoreReader::locate(const Digest& blob) {
 
 }  // namespace
 
-Result<std::unique_ptr<StoreReader>> StoreReader::open(const StorePaths& paths, std::string boot_id) {
+Result<std::unique_ptr<StoreReader>> StoreReader::open(const StorePaths& paths, std::string boot_id,
+                                                       std::function<void()> progress) {
   if (boot_id.empty()) boot_id = current_boot_id();
   std::error_code ignored;
   if (!std::filesystem::exists(paths.index(), ignored)) {
@@ -252,7 +283,8 @@ Result<std::unique_ptr<StoreReader>> StoreReader::open(const StorePaths& paths, 
   }
   auto index = IndexReader::open(paths.index());
   if (!index) return in_context("store " + paths.root.string(), std::move(index).error());
-  return std::unique_ptr<StoreReader>(std::make_unique<DiskStoreReader>(paths, std::move(boot_id), *std::move(index)));
+  return std::unique_ptr<StoreReader>(
+      std::make_unique<DiskStoreReader>(paths, std::move(boot_id), *std::move(index), std::move(progress)));
 }
 
 }  // namespace hitfs

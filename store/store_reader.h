@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -21,8 +22,10 @@ namespace hitfs {
 class StoreReader {
  public:
   // `not_found` when there is no store there yet, `invalid_argument` for a newer format.
-  // `boot_id`: "" for the kernel's; tests give another to stand for a reboot.
-  static Result<std::unique_ptr<StoreReader>> open(const StorePaths& paths, std::string boot_id = {});
+  // `boot_id`: "" for the kernel's; tests give another to stand for a reboot. `progress`, when given, is called now and
+  // then while a call reads a large blob to check it.
+  static Result<std::unique_ptr<StoreReader>> open(const StorePaths& paths, std::string boot_id = {},
+                                                   std::function<void()> progress = {});
   virtual ~StoreReader() = default;
 
   // The visible entry of a key; `not_found` is a miss. BUSY during recovery is waited for, never a miss.
@@ -40,7 +43,8 @@ class StoreReader {
   // Mapped and cached (the last few hundred).
   virtual Result<std::shared_ptr<const MappedManifest>> manifest(uint64_t entry_id) = 0;
 
-  // Reads from a blob at `offset`; short only at its end. `not_found` or `corrupt` when the bytes are not here.
+  // Reads from a blob at `offset`; short only at its end. `not_found` or `corrupt` when the bytes are not here. Before
+  // a reader gives the first bytes of a blob away, here or by locate(), it compares the whole blob with its digest.
   virtual Result<size_t> read(const Digest& blob, std::span<std::byte> into, uint64_t offset) = 0;
   // A descriptor of the file that holds the blob, and where in it the blob starts: for sendfile.
   struct Location {

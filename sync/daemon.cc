@@ -39,6 +39,7 @@ class Daemon {
   void note_result(const Entry& entry);
   [[nodiscard]] bool may_come_back(const Entry& retired, const std::string& why) const;
   Status serve();
+  void push_again();
 
   StorePaths paths_;
   std::unique_ptr<EntryStore> store_;
@@ -151,9 +152,17 @@ Status Daemon::serve() {
   at_start_ = std::jthread([this](const std::stop_token& stop) {
     auto checked = store_->check_after_reboot([&](uint64_t) { return !stop.stop_requested(); });
     if (!checked) kLog.error("check after reboot error=\"{}\"", checked.error().message);
+    if (checked && !stop.stop_requested()) push_again();
     if (remotes_->any_readable()) announcements_->add(evicted_before(store_->access_log(), store_->reader(), stop));
   });
   return Ok{};
+}
+
+// What waited for its push when the index was lost, now that it is known to be sound.
+void Daemon::push_again() {
+  auto assigned = store_->push_queue().assign(remotes_->push_targets(), system_clock().unix_ms());
+  if (!assigned) return kLog.error("push queue error=\"{}\"", assigned.error().message);
+  pusher_->wake();
 }
 
 }  // namespace

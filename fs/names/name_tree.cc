@@ -76,9 +76,10 @@ void NameTree::make_node(const NameRecord& record) {
   node.atime_ns = record.atime_ns;
   node.target = record.other_name;
   next_number_ = std::max(next_number_, record.number + 1);
-  nodes_[record.number] = std::move(node);
+  // A snapshot makes a file with two names twice.
+  bool is_new = nodes_.try_emplace(record.number, std::move(node)).second;
   if (record.parent == 0) {
-    orphans_.insert(record.number);
+    if (is_new) orphans_.insert(record.number);
   } else {
     link(record.parent, record.name, record.number, record.value, record.time_ns);
   }
@@ -105,21 +106,35 @@ void NameTree::touch(Number directory, int64_t time_ns) {
   if (directory == kRootNumber) return touch_root(time_ns);
   auto* node = find(directory);
   if (node != nullptr && node->tree == 0) {
-    node->mtime_ns = std::max(time_ns, node->mtime_ns + 1);
+    node->mtime_ns = std::max(time_ns, after(node->mtime_ns));
     return;
   }
   auto& mtime = overlay_for(directory).mtime_ns;
-  mtime = std::max(time_ns, mtime.value_or(0) + 1);
+  mtime = std::max(time_ns, after(mtime.value_or(0)));
+}
+
+// Whether the directory is `top` or somewhere below it. What is frozen never gets names of its own again, and keeps the
+// place that it had.
+bool NameTree::lies_within(Number directory, Number top) const {
+  for (size_t steps = 0; steps <= nodes_.size(); ++steps) {
+    if (directory == top) return true;
+    const auto* above = node(directory);
+    if (above == nullptr || above->tree != 0) return false;
+    directory = above->parent;
+  }
+  return true;
 }
 
 void NameTree::link(Number directory, std::string_view name, Number number, uint64_t sequence, int64_t time_ns) {
   auto* names = names_for_change(directory);
   if (names == nullptr) return;
+  auto* node = find(number);
+  if (node != nullptr && node->type == FileType::directory && lies_within(canonical(directory), number)) return;
   if (auto old = names->find(name); old && old->number != number) detach(old->number);
-  if (sequence == 0) sequence = next_sequence_;
+  if (sequence == 0 || names->is_taken(sequence, name)) sequence = next_sequence_;
   next_sequence_ = std::max(next_sequence_, sequence + 1);
   names->link(name, {number, sequence});
-  if (auto* node = find(number); node != nullptr && node->tree == 0) {
+  if (node != nullptr && node->tree == 0) {
     node->parent = canonical(directory);
     node->name = name;
     orphans_.erase(number);
@@ -212,6 +227,7 @@ void NameTree::freeze(Number root, uint64_t tree, std::string_view name) {
   FrozenTree frozen;
   frozen.name = name;
   frozen.numbers.push_back(root);
+  std::unordered_set<Number> met{root};
   for (size_t i = 0; i < frozen.numbers.size(); ++i) {
     auto* node = find(frozen.numbers[i]);
     node->tree = tree;
@@ -219,7 +235,7 @@ void NameTree::freeze(Number root, uint64_t tree, std::string_view name) {
     orphans_.erase(frozen.numbers[i]);
     std::vector<std::pair<std::string_view, Number>> below;
     for (const auto& [child, link] : node->children.all()) {
-      if (find(link.number) != nullptr) below.emplace_back(child, link.number);
+      if (find(link.number) != nullptr && met.insert(link.number).second) below.emplace_back(child, link.number);
     }
     std::sort(below.begin(), below.end());
     for (const auto& [child, number] : below) frozen.numbers.push_back(number);
@@ -249,6 +265,8 @@ void NameTree::become_entry(uint64_t tree, uint64_t entry_id) {
     Number number = frozen.numbers[position];
     Number committed = entry_id + position;
     auto node = nodes_.extract(number);
+    if (!node) continue;
+    orphans_.erase(number);
     auto children = std::make_shared<const Names>(std::move(node.mapped().children));
     aliases_[number] = {committed, entry_id, children->empty() ? nullptr : std::move(children)};
     if (auto changed = overlays_.extract(number)) {
@@ -285,6 +303,7 @@ void NameTree::drop_tree(uint64_t tree) {
   if (auto link = root_.find(frozen.name); link && link->number == frozen.numbers[0]) root_.unlink(frozen.name);
   for (Number number : frozen.numbers) {
     auto* node = find(number);
+    if (node == nullptr) continue;
     node->tree = 0;
     node->children = {};
     detach(number);
@@ -309,6 +328,7 @@ void NameTree::thaw(uint64_t tree) {
   if (changed) return;
   for (Number number : frozen.numbers) {
     auto* node = find(number);
+    if (node == nullptr) continue;
     node->tree = 0;
     node->position = 0;
   }

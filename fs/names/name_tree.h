@@ -73,7 +73,8 @@ struct Alias {
 // and at replay, so that the next worker knows exactly what its predecessor knew. No I/O. Not thread-safe.
 class NameTree {
  public:
-  // Never fails: what a record names and is not there is ignored.
+  // Never fails: what a record names and is not there is ignored, and so is what no worker does (a directory that comes
+  // to lie within itself).
   void apply(const NameRecord& record);
   // Records that make a tree like this one out of an empty one.
   void snapshot(const std::function<void(const NameRecord&)>& emit) const;
@@ -109,7 +110,7 @@ class NameTree {
 
   [[nodiscard]] int64_t root_mtime_ns() const { return root_mtime_ns_; }
   // The root's listing changed without a record (an entry came or went).
-  void touch_root(int64_t now_ns) { root_mtime_ns_ = std::max(now_ns, root_mtime_ns_ + 1); }
+  void touch_root(int64_t now_ns) { root_mtime_ns_ = std::max(now_ns, after(root_mtime_ns_)); }
   [[nodiscard]] std::optional<uint16_t> root_mode() const { return root_mode_; }
 
   [[nodiscard]] const Whiteout* whiteout(std::string_view name) const;
@@ -153,9 +154,11 @@ class NameTree {
 
  private:
   using Emit = std::function<void(const NameRecord&)>;
+  static int64_t after(int64_t time_ns) { return time_ns == INT64_MAX ? time_ns : time_ns + 1; }
   void begin_session(const NameRecord& record);
   void make_node(const NameRecord& record);
   void link(Number directory, std::string_view name, Number number, uint64_t sequence, int64_t time_ns);
+  [[nodiscard]] bool lies_within(Number directory, Number top) const;
   void unlink(Number directory, std::string_view name, int64_t time_ns);
   void detach(Number number);
   void orphan_below(const Names& names);

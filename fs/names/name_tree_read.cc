@@ -106,10 +106,10 @@ void NameTree::snapshot(const Emit& emit) const {
   emit_names(kRootNumber, root_, false, emit);
   for (Number number : orphans_) emit_node(number, *node(number), 0, "", 0, emit);
   for (const auto& [id, tree] : trees_) {
-    const auto& top = *node(tree.numbers[0]);
+    const auto* top = node(tree.numbers[0]);
     auto shown = root_.find(tree.name);
     bool emitted = shown && shown->number == tree.numbers[0];
-    if (!emitted) emit_node(tree.numbers[0], top, 0, "", 0, emit);
+    if (top != nullptr && !emitted) emit_node(tree.numbers[0], *top, 0, "", 0, emit);
   }
   for (const auto& [id, tree] : trees_) {
     emit({.op = NameOp::complete, .number = tree.numbers[0], .tree = id, .name = tree.name});

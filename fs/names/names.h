@@ -54,6 +54,12 @@ class Names {
     return Listed{found->second, by_name_.find(found->second)->second};
   }
 
+  // Whether another name has this sequence number.
+  [[nodiscard]] bool is_taken(uint64_t sequence, std::string_view name) const {
+    auto found = by_sequence_.find(sequence);
+    return found != by_sequence_.end() && found->second != name;
+  }
+
   [[nodiscard]] bool empty() const { return by_name_.empty(); }
   [[nodiscard]] size_t size() const { return by_name_.size(); }
   [[nodiscard]] const auto& all() const { return by_name_; }

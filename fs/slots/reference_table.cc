@@ -32,6 +32,12 @@ format::Reference* ReferenceTable::find(uint64_t key) const {
   return nullptr;
 }
 
+// A count that a worker left that went wild never comes round to nothing.
+void ReferenceTable::raise(format::Reference& place, uint64_t by) {
+  uint64_t now = place.count;
+  place.count = now + std::min(by, UINT64_MAX - now);
+}
+
 void ReferenceTable::add(uint64_t entry_id, uint64_t count) {
   std::lock_guard lock(mutex_);
   format::Reference* place = find(entry_id);
@@ -39,6 +45,7 @@ void ReferenceTable::add(uint64_t entry_id, uint64_t count) {
   for (size_t step = 0; place == nullptr && step < kLongestChain; ++step, at = after(at)) {
     auto& candidate = table_[at];
     if (candidate.key != 0 && candidate.count != 0) continue;
+    candidate.count = 0;
     candidate.key.store(entry_id, std::memory_order_release);
     place = &candidate;
   }
@@ -46,10 +53,10 @@ void ReferenceTable::add(uint64_t entry_id, uint64_t count) {
     // Entry ids differ from kOverflow and from 0, so the last place can stand for all that did not fit.
     auto& overflow = table_[table_.size() - 1];
     if (overflow.key.exchange(kOverflow) != kOverflow) kLog.warn("references_full remedy=\"mount again\"");
-    overflow.count += count;
+    raise(overflow, count);
     return;
   }
-  place->count += count;
+  raise(*place, count);
 }
 
 void ReferenceTable::drop(uint64_t entry_id, uint64_t count) {

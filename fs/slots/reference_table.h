@@ -30,6 +30,7 @@ class ReferenceTable final : public References {
   [[nodiscard]] size_t before(size_t place) const { return (place - 1) & (table_.size() - 1); }
   [[nodiscard]] format::Reference* find(uint64_t key) const;
   void give_back(format::Reference* place);
+  static void raise(format::Reference& place, uint64_t by);
 
   std::span<format::Reference> table_;
   mutable std::mutex mutex_;

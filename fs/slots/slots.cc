@@ -41,6 +41,16 @@ bool laid_out_by_us(const format::Header& header) {
          header.reply_bytes == format::kReplyBytes && header.references == format::kReferences;
 }
 
+// What was saved of INIT, by a worker that may have gone wild: nothing, or what fits and can be one.
+bool init_is_whole(const format::Header& header) {
+  constexpr size_t kLeast = sizeof(fuse_in_header) + 4 * sizeof(uint32_t);
+  size_t request = header.init_bytes;
+  size_t reply = header.init_reply_bytes;
+  bool request_fits = request == 0 || (request >= kLeast && request <= header.init.size());
+  bool reply_fits = reply == 0 || (reply >= sizeof(fuse_out_header) && reply <= header.init_reply.size());
+  return request_fits && reply_fits;
+}
+
 }  // namespace
 
 void SlotMemory::Unmap::operator()(std::byte* base) const { ::munmap(base, format::kTotalBytes); }
@@ -90,6 +100,9 @@ Result<SlotMemory> SlotMemory::attach(int fd, Pages pages) {
   if (!base) return std::move(base).error();
   SlotMemory memory({}, *base);
   if (!laid_out_by_us(memory.header())) return other_version;
+  if (!init_is_whole(memory.header())) {
+    return Error{Code::corrupt, "the mount's request slots are damaged: unmount it and mount it again"};
+  }
   return memory;
 }
 
@@ -124,7 +137,7 @@ std::vector<SlotIndex> SlotMemory::slots_in_use() const {
 
 std::span<std::byte> SlotMemory::request_bytes(SlotIndex slot) const {
   auto all = payload(slot);
-  return all.first(std::min<size_t>(request(slot).len, all.size()));
+  return all.first(std::clamp<size_t>(request(slot).len, sizeof(fuse_in_header), all.size()));
 }
 
 void SlotMemory::prepare(SlotIndex slot) {

@@ -26,7 +26,7 @@ class SlotMemory {
   static Result<SlotMemory> create();
   // Maps an inherited memfd, whose number stays open and owned by the caller. `resident` makes every slot's page
   // present, so that the kernel never faults while it copies a request: what a worker needs. `invalid_argument` when it
-  // was laid out by another version.
+  // was laid out by another version, `corrupt` when what was saved of INIT cannot be that.
   enum class Pages { lazy, resident };
   static Result<SlotMemory> attach(int fd, Pages pages);
 
@@ -47,7 +47,7 @@ class SlotMemory {
   [[nodiscard]] fuse_in_header& request(SlotIndex slot) const;
   [[nodiscard]] bool in_use(SlotIndex slot) const;
   [[nodiscard]] std::vector<SlotIndex> slots_in_use() const;
-  // The request of a slot in use, with its arguments; a length beyond the slot's size is cut.
+  // The request of a slot in use, with its arguments: at least a header, at most the slot, whatever length it claims.
   [[nodiscard]] std::span<std::byte> request_bytes(SlotIndex slot) const;
 
   // Makes a free slot ready for the next read(2).

@@ -18,7 +18,11 @@ std::optional<int64_t> StallDetector::age_ns(SlotIndex slot, int64_t now) {
   // A worker that stopped between its read and the note of the time: the time is that of the first look.
   int64_t unknown = 0;
   since.compare_exchange_strong(unknown, now);
-  return now - since.load();
+  int64_t noted = since;
+  if (noted >= 0 && noted <= now) return now - noted;
+  // A time that cannot be, from a worker that went wild: it counts from now on.
+  since = now;
+  return 0;
 }
 
 int64_t StallDetector::queue_age_ns(int64_t now) {

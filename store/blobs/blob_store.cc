@@ -3,10 +3,17 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <string>
 
 #include "store/base/io.h"
 
 namespace hitfs {
+
+namespace {
+
+constexpr size_t kCheckedPiece = 1 << 20;
+
+}  // namespace
 
 BlobStore::Name BlobStore::name_of(const Digest& digest, const Place& place) {
   return place.pack != 0 ? Name{place.pack, {}} : Name{0, digest};
@@ -31,6 +38,20 @@ Result<size_t> BlobStore::read(const Digest& digest, const Place& place, std::sp
   if (!got) return got;
   if (*got < wanted) return Error{Code::corrupt, "blob " + digest.text() + " is cut short"};
   return got;
+}
+
+Result<bool> BlobStore::has_right_bytes(const Digest& digest, const Place& place,
+                                        const std::function<void()>& progress) {
+  Hasher hasher;
+  std::string piece(static_cast<size_t>(std::min<uint64_t>(digest.size, kCheckedPiece)), '\0');
+  for (uint64_t offset = 0; offset < digest.size;) {
+    auto got = read(digest, place, std::as_writable_bytes(std::span(piece)), offset);
+    if (!got) return std::move(got).error();
+    hasher.update(io::as_bytes(piece).first(*got));
+    offset += *got;
+    if (progress) progress();
+  }
+  return hasher.finish() == digest;
 }
 
 void BlobStore::forget(const Digest& digest, const Place& place) { open_.lock()->drop(name_of(digest, place)); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -30,6 +31,10 @@ class BlobStore {
   Result<File> open(const Digest& digest, const Place& place);
   // Short only at the end of the blob; `corrupt` when the file ends before.
   Result<size_t> read(const Digest& digest, const Place& place, std::span<std::byte> into, uint64_t offset);
+
+  // Reads the whole blob: whether its bytes are those of its digest. `progress`, when given, is called between pieces
+  // of a large one.
+  Result<bool> has_right_bytes(const Digest& digest, const Place& place, const std::function<void()>& progress = {});
 
   void forget(const Digest& digest, const Place& place);
   void forget_all();

@@ -60,26 +60,6 @@ bool says_the_same(const StoreParts& parts, const ManifestView& made, const Entr
   return readable && same_content(made, (*manifest)->view(), existing, with_times);
 }
 
-EntryRow row_for(const ManifestView& view, const CommitOptions& options) {
-  EntryRow row;
-  auto header = view.header();
-  auto& entry = row.entry;
-  entry.id = header.entry_id;
-  entry.span = std::max<uint32_t>(1, view.size());
-  entry.key = header.key;
-  entry.kind = header.kind;
-  entry.exit_code = header.exit_code;
-  entry.artifact = header.artifact;
-  bool tree = view.size() > 0;
-  entry.bytes = tree ? view.total_bytes() : header.artifact->size;
-  entry.files = tree ? view.total_files() : 1;
-  entry.created_ns = header.created_ns;
-  entry.last_used_ns = header.created_ns;
-  entry.origin = options.origin;
-  row.manifest_bytes = view.bytes().size();
-  return row;
-}
-
 }  // namespace
 
 Result<uint64_t> Intake::number_entry(ManifestHeader& header, size_t records) {
@@ -151,7 +131,7 @@ Result<Committed> Intake::commit_manifest(std::string manifest, const CommitOpti
   if (view->size() == 0 && !view->header().artifact) return Error{Code::invalid_argument, "an entry without content"};
   work.view = *view;
   work.blobs = blobs_of(*view);
-  work.row = row_for(*view, options);
+  work.row = row_for(*view, options.origin);
   if (auto here = require(work.blobs); !here) return std::move(here).error();
 
   auto known = compare_with_existing(work);

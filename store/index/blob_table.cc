@@ -59,6 +59,23 @@ Status BlobTable::unrefer(const Digest& digest) {
                                {std::span(digest.hash)});
 }
 
+Status BlobTable::add_found(const Digest& digest, const Place& place, uint64_t epoch) {
+  auto& database = index_.database();
+  auto done = database.run(
+      "INSERT INTO blobs(digest, size, refs, pack, offset, epoch) VALUES(?1, ?2, 0, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+      {std::span(digest.hash), number(digest.size), number(place.pack), number(place.offset), number(epoch)});
+  if (!done || database.changes() == 0) return done;
+  index_.counters().blobs += 1;
+  return enter_place(digest, place);
+}
+
+Result<bool> BlobTable::refer_found(const Digest& digest) {
+  auto done = index_.database().run("UPDATE blobs SET refs = refs + 1 WHERE digest = ?1 AND size = ?2",
+                                    {std::span(digest.hash), number(digest.size)});
+  if (!done) return std::move(done).error();
+  return index_.database().changes() == 1;
+}
+
 Status BlobTable::leave_place(const BlobRow& row) {
   if (row.place.pack != 0) {
     return index_.database().run("UPDATE packs SET live = live - 1 WHERE id = ?1", {number(row.place.pack)});

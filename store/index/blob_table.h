@@ -29,6 +29,11 @@ class BlobTable {
   Status refer(const Digest& digest, const std::optional<Place>& copy, uint64_t epoch);
   Status unrefer(const Digest& digest);
 
+  // Bytes that were found on the disk, which no entry names so far; nothing when the blob has a row already.
+  Status add_found(const Digest& digest, const Place& place, uint64_t epoch);
+  // One entry more names a blob that has a row; false when it has none.
+  Result<bool> refer_found(const Digest& digest);
+
   Status add_pack(uint64_t pack, uint64_t bytes);
   // Throws the pack away when nothing in it is in use.
   Status drop_pack_if_unused(uint64_t pack);

@@ -40,6 +40,18 @@ Result<std::optional<EntryRow>> first_entry(sqlite::Query query) {
   return std::optional(entry_row(query));
 }
 
+// All that the schema consists of.
+Result<std::string> schema_of(sqlite::Database& database) {
+  auto query = database.query("SELECT type || name || tbl_name || coalesce(sql, '') FROM sqlite_schema ORDER BY name");
+  std::string schema;
+  while (true) {
+    auto row = query.next();
+    if (!row) return std::move(row).error();
+    if (!*row) return schema;
+    schema += query.text(0) + "\n";
+  }
+}
+
 constexpr std::array kCounterColumns = {
     &Counters::entries, &Counters::retired_entries, &Counters::blobs,         &Counters::bytes,
     &Counters::files,   &Counters::retired_bytes,   &Counters::retired_files, &Counters::evicted,
@@ -59,11 +71,17 @@ Result<std::unique_ptr<Index>> Index::open(const std::filesystem::path& path, co
 }
 
 Status Index::prepare_file() {
+  auto tables = single_integer(*database_, "SELECT count(*) FROM sqlite_schema");
+  if (!tables) return std::move(tables).error();
   if (auto set = database_->execute(kSettings); !set) return set;
   if (auto kept = database_->keep_log(); !kept) return kept;
   auto version = single_integer(*database_, "PRAGMA user_version");
   if (!version) return std::move(version).error();
-  if (*version == kIndexVersion) return Ok{};
+  if (*version == kIndexVersion) return check_schema();
+  auto mark = single_integer(*database_, "PRAGMA application_id");
+  if (!mark) return std::move(mark).error();
+  bool is_marked = *mark != 0 && *mark != kIndexMark + *version;
+  if (is_marked || (*version == 0 && *tables != 0)) return Error{Code::corrupt, "index.db has a damaged version"};
   if (*version != 0) {
     return Error{Code::invalid_argument, "the index has format " + std::to_string(*version) + "; this hitfs knows " +
                                              std::to_string(kIndexVersion) +
@@ -73,6 +91,18 @@ Status Index::prepare_file() {
   if (!transaction) return std::move(transaction).error();
   if (auto made = database_->execute(kIndexSchema); !made) return made;
   return transaction->commit("index schema");
+}
+
+// A damaged index may have lost a table or a column, and still open.
+Status Index::check_schema() {
+  auto fresh = sqlite::Database::open(":memory:", sqlite::Access::read_write, kBusy);
+  if (!fresh) return std::move(fresh).error();
+  if (auto made = (*fresh)->execute(kIndexSchema); !made) return made;
+  auto right = schema_of(**fresh);
+  auto schema = schema_of(*database_);
+  if (!right) return std::move(right).error();
+  if (!schema) return std::move(schema).error();
+  return *schema == *right ? Status(Ok{}) : Error{Code::corrupt, "index.db has another schema"};
 }
 
 Status Index::load(const std::string& boot_id) {
@@ -250,6 +280,14 @@ Status Index::note_flushed() {
   // Of what is suspect, until it was checked.
   auto cut = database_->run("DELETE FROM manifests WHERE epoch > ?1", {number(epochs_.suspect_upto)});
   return cut ? save_epochs() : cut;
+}
+
+Result<uint64_t> Index::begin_suspect_epoch() {
+  uint64_t suspect = epochs_.current++;
+  epochs_.suspect_after = epochs_.flushed;
+  epochs_.suspect_upto = epochs_.flushed = suspect;
+  if (auto saved = save_epochs(); !saved) return std::move(saved).error();
+  return suspect;
 }
 
 Status Index::clear_suspects() {

@@ -74,6 +74,8 @@ class Index {
 
   // Everything committed before is on disk: a new epoch begins.
   Status note_flushed();
+  // What is inserted in the epoch that this gives is suspect from the start.
+  Result<uint64_t> begin_suspect_epoch();
   // Nothing is suspect any more.
   Status clear_suspects();
 
@@ -92,6 +94,7 @@ class Index {
  private:
   explicit Index(std::unique_ptr<sqlite::Database> database) : database_(std::move(database)) {}
   Status prepare_file();
+  Status check_schema();
   Status load(const std::string& boot_id);
   Status save_epochs();
 

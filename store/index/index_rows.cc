@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "store/base/io.h"
+#include "store/manifest.h"
 
 namespace hitfs {
 
@@ -46,6 +47,7 @@ CREATE TABLE counters(
   evicted, pushes, push_bytes, parked, dropped_pushes);
 INSERT INTO counters VALUES(1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 PRAGMA user_version = 1;
+PRAGMA application_id = 0x68660001;
 )sql";
 
 const std::string_view kEntryColumns =
@@ -64,6 +66,26 @@ Digest digest_of(std::span<const std::byte> hash, uint64_t size) {
 }
 
 }  // namespace
+
+EntryRow row_for(const ManifestView& manifest, std::string origin) {
+  EntryRow row;
+  auto header = manifest.header();
+  auto& entry = row.entry;
+  entry.id = header.entry_id;
+  entry.span = std::max<uint32_t>(1, manifest.size());
+  entry.key = header.key;
+  entry.kind = header.kind;
+  entry.exit_code = header.exit_code;
+  entry.artifact = header.artifact;
+  bool tree = manifest.size() > 0;
+  entry.bytes = tree ? manifest.total_bytes() : header.artifact->size;
+  entry.files = tree ? manifest.total_files() : 1;
+  entry.created_ns = header.created_ns;
+  entry.last_used_ns = header.created_ns;
+  entry.origin = std::move(origin);
+  row.manifest_bytes = manifest.bytes().size();
+  return row;
+}
 
 EntryRow entry_row(const sqlite::Query& query) {
   EntryRow row;

@@ -15,6 +15,9 @@
 namespace hitfs {
 
 constexpr int64_t kIndexVersion = 1;  // PRAGMA user_version
+// PRAGMA application_id is this plus the version, so that a damaged version is not taken for a newer one; 0 in an index
+// of before that.
+constexpr int64_t kIndexMark = 0x68660000;
 extern const char* const kIndexSchema;
 
 enum class EntryState : int64_t { visible = 0, retired = 1 };
@@ -33,6 +36,10 @@ struct EntryRow {
   uint64_t frees_bytes = 0;  // of a retired entry: what its release is expected to free
   uint64_t frees_files = 0;
 };
+
+// The visible row of a new entry with this manifest.
+class ManifestView;
+[[nodiscard]] EntryRow row_for(const ManifestView& manifest, std::string origin);
 
 // The columns that entry_row() reads, in its order.
 extern const std::string_view kEntryColumns;

@@ -73,7 +73,12 @@ Query::~Query() {
 }
 
 Result<bool> Query::next() {
-  if (failed_ != SQLITE_OK) return database_->error(failed_);
+  if (failed_ != SQLITE_OK) {
+    auto error = database_->error(failed_);
+    // Our statements are fixed: a file on which one cannot be prepared lacks a table or a column.
+    if ((failed_ & 0xff) == SQLITE_ERROR) error.code = Code::corrupt;
+    return error;
+  }
   int result = sqlite3_step(statement_);
   if (result == SQLITE_ROW) return true;
   if (result == SQLITE_DONE) return false;

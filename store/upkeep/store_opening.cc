@@ -12,6 +12,7 @@
 
 #include "store/base/io.h"
 #include "store/base/log.h"
+#include "store/upkeep/index_rebuild.h"
 
 namespace hitfs {
 
@@ -74,34 +75,36 @@ Status make_folders(const StorePaths& paths) {
   return io::sync_directory(paths.root, "folder");
 }
 
-Status move_aside(const std::filesystem::path& from, const std::filesystem::path& to) {
-  if (!is_there(from)) return Ok{};
-  return io::rename(from, to, "aside");
+// In `index-damaged` while the new index is not whole yet.
+constexpr std::string_view kRebuilding = "rebuilding\n";
+
+bool is_rebuilding(const StorePaths& paths) {
+  auto text = io::read_file(paths.index_damaged(), 64);
+  return text && *text == kRebuilding;
 }
 
-// Moves the index and what only it could find out of the way, for repair by hand or by a later version.
+// Where a damaged index goes.
+std::string aside_name(const StorePaths& paths, const Clock& clock) {
+  auto name = paths.index().string() + ".damaged-" + std::to_string(clock.unix_ns() / 1'000'000'000);
+  auto free = name;
+  for (int more = 1; is_there(free); ++more) free = name + "." + std::to_string(more);
+  return free;
+}
+
+// Keeps a damaged index for whoever wants to know what happened; one that was never whole goes.
 Status set_aside(const StorePaths& paths, const Clock& clock) {
-  auto suffix = "damaged-" + std::to_string(clock.unix_ns() / 1'000'000'000);
-  for (int more = 1; is_there(paths.root / suffix); ++more) {
-    suffix = "damaged-" + std::to_string(clock.unix_ns() / 1'000'000'000) + "." + std::to_string(more);
-  }
-  auto folder = paths.root / suffix;
-  if (auto made = io::make_directories(folder, 0700, "aside"); !made) return made;
-  for (const auto& tree : {paths.manifests(), paths.packs(), paths.cas()}) {
-    if (auto moved = move_aside(tree, folder / tree.filename()); !moved) return moved;
-  }
+  bool partial = is_rebuilding(paths);
+  auto aside = aside_name(paths, clock);
+  bool moved = false;
   for (const char* part : {"-wal", "-shm", ""}) {
     auto from = paths.index().string() + part;
-    auto to = paths.index().string() + "." + suffix + part;
-    if (auto moved = move_aside(from, to); !moved) return moved;
+    if (!is_there(from)) continue;
+    auto done = partial ? io::unlink(from, "aside") : io::rename(from, aside + part, "aside");
+    if (!done) return done;
+    moved = !partial;
   }
-  if (auto made = make_folders(paths); !made) return made;
-  if (is_there(paths.index_damaged())) {
-    if (auto gone = io::unlink(paths.index_damaged(), "aside"); !gone) return gone;
-  }
-  kLog.error("index damaged kept=\"{}\" bytes=\"{}\" remedy=\"entries are pulled again; remove both to free the room\"",
-             paths.index().string() + "." + suffix, folder.string());
-  return Ok{};
+  if (moved) kLog.error("index set aside kept=\"{}\" remedy=\"remove it to free the room\"", aside);
+  return io::replace_file(paths.index_damaged(), io::as_bytes(kRebuilding), "index damaged");
 }
 
 // How far numbers were used, as far as the names of manifests tell: for a store whose `high-water` is lost.
@@ -120,9 +123,47 @@ uint64_t end_of_manifests(const StorePaths& paths) {
 
 // An index file that is missing or empty beside numbers in use was lost, not never made.
 bool index_is_lost(const StorePaths& paths) {
-  if (!is_there(paths.high_water())) return false;
   struct stat info {};
-  return ::stat(paths.index().c_str(), &info) < 0 || info.st_size == 0;
+  if (::stat(paths.index().c_str(), &info) == 0 && info.st_size != 0) return false;
+  return is_there(paths.high_water()) || end_of_manifests(paths) != 0;
+}
+
+// Whether an index that could not be opened is to be made again: not when the disk or another process is in the way.
+bool tells_of_damage(const StorePaths& paths, const Error& error) {
+  if (error.code == Code::corrupt) return true;
+  // A damaged header can forbid SQLite what the disk allows.
+  return error.code == Code::permission_denied && ::access(paths.index().c_str(), R_OK | W_OK) == 0 &&
+         ::access(paths.root.c_str(), W_OK) == 0;
+}
+
+Result<OpenedIndex> open_sound_index(const StorePaths& paths, const std::string& boot_id,
+                                     std::unique_ptr<Numbers>& numbers) {
+  auto index = Index::open(paths.index(), boot_id);
+  if (!index) return std::move(index).error();
+  auto end = (*index)->end_of_numbers();
+  if (!end) return std::move(end).error();
+  numbers->start_at(*end);
+  return OpenedIndex{*std::move(index), std::move(numbers)};
+}
+
+Result<OpenedIndex> make_index_again(const StorePaths& paths, const std::string& boot_id, const Clock& clock,
+                                     AccessLog& log, std::unique_ptr<Numbers>& numbers) {
+  if (auto aside = set_aside(paths, clock); !aside) return std::move(aside).error();
+  // Reserves a block at once, so that an index that is lost again is noticed.
+  if (auto number = numbers->take(1); !number) return std::move(number).error();
+  auto opened = open_sound_index(paths, boot_id, numbers);
+  if (!opened) return opened;
+  auto report = rebuild_index(paths, *opened->index, log, clock.unix_ms());
+  if (!report) return in_context("make the index again", std::move(report).error());
+  auto end = opened->index->end_of_numbers();
+  if (!end) return std::move(end).error();
+  opened->numbers->start_at(*end);
+  if (auto done = io::unlink(paths.index_damaged(), "index damaged"); !done) return std::move(done).error();
+  kLog.error(
+      "index made again entries={} blobs={} lost={} pushes={} effect=\"entries are hits again once their bytes were "
+      "read; what was pinned is not any more; what a server may not have is pushed again\"",
+      report->entries, report->blobs, report->lost, report->pushes);
+  return opened;
 }
 
 }  // namespace
@@ -140,7 +181,8 @@ Status prepare_folders(const StorePaths& paths) {
   return make_folders(paths);
 }
 
-Result<OpenedIndex> open_index(const StorePaths& paths, const std::string& boot_id, const Clock& clock) {
+Result<OpenedIndex> open_index(const StorePaths& paths, const std::string& boot_id, const Clock& clock,
+                               AccessLog& log) {
   uint64_t manifests_end = is_there(paths.high_water()) ? 0 : end_of_manifests(paths);
   auto numbers = Numbers::open(paths.high_water(), manifests_end, Numbers::Damage::refuse);
   if (!numbers && numbers.error().code == Code::corrupt) {
@@ -149,31 +191,21 @@ Result<OpenedIndex> open_index(const StorePaths& paths, const std::string& boot_
   }
   if (!numbers) return std::move(numbers).error();
 
-  bool damaged = index_is_lost(paths) || is_there(paths.index_damaged());
-  if (!damaged) {
-    auto index = Index::open(paths.index(), boot_id);
-    if (index) {
-      auto end = (*index)->end_of_numbers();
-      if (end) {
-        (*numbers)->start_at(*end);
-        return OpenedIndex{*std::move(index), *std::move(numbers)};
-      }
-      index = std::move(end).error();
-    }
-    if (index.error().code != Code::corrupt) return in_context(paths.root.string(), std::move(index).error());
-    kLog.error("index error=\"{}\"", index.error().message);
+  if (index_is_lost(paths)) {
+    kLog.error("index lost path=\"{}\"", paths.index().string());
+  } else if (!is_there(paths.index_damaged())) {
+    auto opened = open_sound_index(paths, boot_id, *numbers);
+    if (opened) return opened;
+    if (!tells_of_damage(paths, opened.error())) return in_context(paths.root.string(), std::move(opened).error());
+    kLog.error("index damaged error=\"{}\"", opened.error().message);
   }
-  if (auto aside = set_aside(paths, clock); !aside) return std::move(aside).error();
-  // Reserves a block at once, so that an index that is lost again is noticed.
-  if (auto number = (*numbers)->take(1); !number) return std::move(number).error();
-  auto index = Index::open(paths.index(), boot_id);
-  if (!index) return in_context(paths.root.string(), std::move(index).error());
-  return OpenedIndex{*std::move(index), *std::move(numbers)};
+  auto made = make_index_again(paths, boot_id, clock, log, *numbers);
+  return made ? std::move(made) : in_context(paths.root.string(), std::move(made).error());
 }
 
 void mark_index_damaged(const StorePaths& paths) {
   auto marked = io::replace_file(paths.index_damaged(), {}, "index damaged");
-  kLog.error("index damaged remedy=\"restart hitfs: it begins a new index and keeps this one aside\" marked={}",
+  kLog.error("index damaged remedy=\"restart hitfs: it makes the index again and keeps this one aside\" marked={}",
              marked.has_value());
 }
 

@@ -12,7 +12,6 @@ namespace {
 
 constexpr log::Logger kLog{log::Folder::store};
 constexpr size_t kPage = 512;
-constexpr size_t kReadPiece = 1 << 20;
 
 Result<bool> change_rows(StoreParts& parts, std::function<Result<bool>(Index&)> apply) {
   Change change;
@@ -48,7 +47,8 @@ Status Verifier::check_index() {
   if (!findings && findings.error().code != Code::corrupt) return std::move(findings).error();
   std::vector<std::string> lines = findings ? *std::move(findings) : std::vector{findings.error().message};
   for (auto& line : lines) {
-    report_.damaged.push_back("index.db: " + line + "; restart hitfs: it begins a new index and keeps this one aside");
+    report_.damaged.push_back("index.db: " + line +
+                              "; restart hitfs: it makes the index again and keeps this one aside");
   }
   return lines.empty() ? Status(Ok{}) : io::replace_file(parts_.paths.index_damaged(), {}, "index damaged");
 }
@@ -84,22 +84,9 @@ Status Verifier::check_all_entries() {
   }
 }
 
-Result<bool> Verifier::is_right(const BlobRow& row) {
-  Hasher hasher;
-  std::string piece(kReadPiece, '\0');
-  uint64_t offset = 0;
-  while (offset < row.digest.size) {
-    auto got = blobs_.read(row.digest, row.place, std::as_writable_bytes(std::span(piece)), offset);
-    if (!got) return std::move(got).error();
-    hasher.update(io::as_bytes(piece).first(*got));
-    offset += *got;
-  }
-  return hasher.finish() == row.digest;
-}
-
 Result<bool> Verifier::check_blob(const BlobRow& row) {
   if (row.epoch == kDamaged) return false;
-  auto right = is_right(row);
+  auto right = blobs_.has_right_bytes(row.digest, row.place);
   report_.blobs += 1;
   report_.bytes += row.digest.size;
   if (progress_ && !progress_(report_.bytes)) stopped_ = true;

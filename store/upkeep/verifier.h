@@ -36,7 +36,6 @@ class Verifier {
   // Whether all that an entry needs is sound; with `rehash` its blobs are read, else their rows are believed.
   Result<bool> check_entry(const EntryRow& row, bool rehash);
   Result<bool> check_entry_blobs(const EntryRow& row, const std::vector<Digest>& blobs, bool rehash);
-  Result<bool> is_right(const BlobRow& row);
   Status mark_damaged(const Digest& digest, const std::string& why);
   Status check_suspect(const EntryRow& row);
   // Writes a manifest that was lost anew from its kept copy.

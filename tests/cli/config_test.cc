@@ -103,7 +103,8 @@ TEST_F(ConfigTest, MistakesNamePlaceKeyAndRemedy) {
            {"[[remote]]\nurl = 'nx+https://h'\ntoken-fil = 'x'\n", {"config.toml:3", "did you mean token-file?"}},
            {"[store]\npath = 'x'\n", {"config.toml:1", "store"}},
            {"idle = \n", {"config.toml:1"}},
-           {"idle = '1s'\nidle = '2s'\n", {"config.toml:2"}}}) {
+           {"idle = '1s'\nidle = '2s'\n", {"config.toml:2"}},
+           {"idle = '1s'\n[[@x]]\n", {"config.toml:2", "'@'"}}}) {
     user(text);
     auto message = refused();
     EXPECT_FALSE(message.empty()) << text;

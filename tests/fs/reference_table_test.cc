@@ -34,6 +34,14 @@ TEST(ReferenceTableTest, CountsGoUpAndDownAndNeverBelowZero) {
   EXPECT_EQ(table.count(5), 0u);
 }
 
+TEST(ReferenceTableTest, ACountWithoutAKeyIsNobodys) {
+  auto memory = SlotMemory::create().value();
+  for (auto& place : memory.references().first(64)) place.count = ~uint64_t{0};
+  ReferenceTable table(memory.references().first(64));
+  table.add(5, 2);
+  EXPECT_EQ(table.count(5), 2u);
+}
+
 TEST(ReferenceTableTest, CountsOutliveTheirWorker) {
   auto memory = SlotMemory::create().value();
   { ReferenceTable(memory).add(uint64_t{1} << 33, 4); }
@@ -69,6 +77,14 @@ TEST(ReferenceTableTest, AFullTableNeverCountsTooFew) {
   for (uint64_t key = 1; key <= kMore; ++key) ASSERT_GE(table.count(key), 1u) << key;
   for (uint64_t key = 1; key <= kMore; ++key) table.drop(key, 1);
   EXPECT_GE(table.count(kMore), 1u) << "what did not fit is kept until the end of the mount";
+}
+
+TEST(ReferenceTableTest, ACountNeverComesRoundToNothing) {
+  std::vector<format::Reference> places(256);
+  ReferenceTable table(places);
+  table.add(7, UINT64_MAX - 1);
+  table.add(7, 2);
+  EXPECT_EQ(table.count(7), UINT64_MAX);
 }
 
 TEST(ReferenceTableTest, ThreadsCountTogether) {

@@ -10,6 +10,7 @@
 #include "fs/edge/in_flight.h"
 #include "fs/slots/request_counters.h"
 #include "fs/slots/stall_detector.h"
+#include "tests/support/fake_clock.h"
 
 namespace hitfs::fs {
 
@@ -72,6 +73,42 @@ TEST_F(SlotsTest, AnotherVersionIsRefusedWithTheRemedy) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::invalid_argument);
   EXPECT_NE(refused.error().message.find("mount it again"), std::string::npos);
+}
+
+TEST_F(SlotsTest, WhatAWildWorkerLeftOfInitIsRefused) {
+  auto attach = [&] { return SlotMemory::attach(memory_.descriptor(), SlotMemory::Pages::lazy); };
+  for (uint32_t bytes : {uint32_t{1}, uint32_t{55}, uint32_t{format::kInitBytes + 1}, ~uint32_t{0}}) {
+    memory_.header().init_bytes = bytes;
+    auto refused = attach();
+    ASSERT_FALSE(refused) << bytes;
+    EXPECT_EQ(refused.error().code, Code::corrupt);
+  }
+  memory_.header().init_bytes = 104;
+  memory_.header().init_reply_bytes = format::kInitBytes + 1;
+  EXPECT_FALSE(attach());
+  memory_.header().init_reply_bytes = 80;
+  EXPECT_TRUE(attach());
+}
+
+TEST_F(SlotsTest, ARequestWithoutALengthIsAHeaderAndNoMore) {
+  fill(2, FUSE_LOOKUP, 4);
+  memory_.request(2).len = 0;
+  EXPECT_EQ(memory_.request_bytes(2).size(), sizeof(fuse_in_header));
+  memory_.move(2, kSmall);
+  EXPECT_FALSE(memory_.in_use(2));
+  EXPECT_EQ(memory_.request(kSmall).unique, 4u);
+}
+
+TEST_F(SlotsTest, ATimeThatCannotBeCountsFromTheFirstLook) {
+  testing::FakeClock clock;
+  StallDetector detector(memory_, -1, Milliseconds(6000), clock);
+  for (int64_t since : {INT64_MIN, int64_t{-1}, INT64_MAX}) {
+    fill(1, FUSE_GETATTR, 4);
+    memory_.descriptor(1).since_ns = since;
+    EXPECT_EQ(detector.stalled_for(), Milliseconds(0));
+    clock.advance(std::chrono::seconds(6));
+    EXPECT_EQ(detector.stalled_for(), Milliseconds(6000));
+  }
 }
 
 TEST_F(SlotsTest, ALongReplyIsNotStored) {

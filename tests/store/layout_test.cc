@@ -82,6 +82,21 @@ TEST(FlatLayoutTest, RefusesPatternsByName) {
   EXPECT_NE(refusal({.pattern = std::string(1025, 'a')}).find("1024"), std::string::npos);
 }
 
+TEST(FlatLayoutTest, RefusesPatternsThatGrowWhenTheyAreCompiled) {
+  std::string nested = "a+";
+  for (int i = 0; i < 13; ++i) nested = "(" + nested + ")+";
+  for (const auto& pattern : {"5" + std::string(39, '+'), std::string("a{255}{255}{255}"), nested,
+                              std::string("((a{255,}){255,})"), "(" + std::string(1000, 'a') + "){255}{4}",
+                              std::string("s+*+++++++++++x+"), std::string("((((((((((s)*)+)+)+)+)+)+)+)+)+x")}) {
+    EXPECT_NE(refusal({.pattern = pattern}).find("repeat"), std::string::npos) << pattern;
+  }
+  for (const char* pattern :
+       {"([0-9a-f]{2}){32}", "[0-9]+(-[0-9]+)*", "([a-z]+_)+[a-z]+", "a.*?b", "(ab){255}",
+        "[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", "([]{}+[:alpha:]]{16}){16}", "((a{3})[(+])+"}) {
+    EXPECT_EQ(refusal({.pattern = pattern}), "") << pattern;
+  }
+}
+
 TEST(FlatLayoutTest, ReadsWhenAnEntryIsComplete) {
   EXPECT_EQ(flat()->completion(), Completion::rename);
   EXPECT_EQ(flat({.complete = "rename"})->completion(), Completion::rename);

@@ -112,51 +112,12 @@ TEST_F(StoreOpeningTest, AnOlderReaderRefusesANewerIndex) {
   EXPECT_TRUE(StoreReader::open(paths_));
   {
     auto database = sqlite::Database::open(paths_.index(), sqlite::Access::read_write, Milliseconds(100));
-    ASSERT_TRUE((*database)->execute("PRAGMA user_version = 2"));
+    ASSERT_TRUE((*database)->execute("PRAGMA user_version = 2; PRAGMA application_id = 0x68660002"));
   }
   auto reader = StoreReader::open(paths_);
   ASSERT_FALSE(reader);
   EXPECT_EQ(reader.error().code, Code::invalid_argument);
   EXPECT_EQ(refusal().code, Code::invalid_argument);
-}
-
-TEST_F(StoreOpeningTest, ADamagedIndexIsKeptAsideAndNumbersGoOn) {
-  for (const std::string& damage : {std::string("not a database at all, but long enough to be read as one"),
-                                    std::string(), std::string(8192, '\0')}) {
-    std::filesystem::remove_all(paths_.root);
-    auto store = open();
-    auto before = put_tree(*store, flat("a"), {{"f", "1"}});
-    auto reader = StoreReader::open(paths_);
-    ASSERT_TRUE(before && reader);
-    ASSERT_TRUE((*reader)->find(flat("a")));
-    store.reset();
-    for (const char* part : {"-wal", "-shm"}) std::filesystem::remove(paths_.index().string() + part);
-    write(paths_.index(), damage);
-
-    store = open();
-    EXPECT_EQ(names_with("index.db.damaged-").size(), 1u);
-    EXPECT_EQ((*reader)->find(flat("a")).error().code, Code::not_found) << "an old reader sees the new index";
-    auto after = put_tree(*store, flat("a"), {{"f", "2"}});
-    ASSERT_TRUE(after) << why(after);
-    EXPECT_GT(after->entry_id, before->entry_id + Numbers::kBlock / 2);
-    EXPECT_EQ(read_tree(**reader, flat("a"))->at("f"), "2");
-    store.reset();
-    EXPECT_SOUND(paths_);
-  }
-}
-
-TEST_F(StoreOpeningTest, ALostIndexStartsAnew) {
-  auto store = open();
-  auto before = put_tree(*store, flat("a"), {{"f", bytes_of(100'000, 1)}});
-  store.reset();
-  for (const char* part : {"", "-wal", "-shm"}) std::filesystem::remove(paths_.index().string() + part);
-  store = open();
-  auto after = put_tree(*store, flat("a"), {{"f", bytes_of(100'000, 1)}});
-  ASSERT_TRUE(after) << why(after);
-  EXPECT_GT(after->entry_id, before->entry_id);
-  EXPECT_EQ(read_tree(store->reader(), flat("a"))->at("f"), bytes_of(100'000, 1));
-  store.reset();
-  EXPECT_SOUND(paths_);
 }
 
 TEST_F(StoreOpeningTest, ALostHighWaterMarkIsFoundAgain) {
@@ -175,17 +136,6 @@ TEST_F(StoreOpeningTest, ALostHighWaterMarkIsFoundAgain) {
     ASSERT_TRUE(after) << why(after);
     EXPECT_GT(after->entry_id, before->entry_id);
   }
-}
-
-TEST_F(StoreOpeningTest, DamageFoundWhileRunningIsHandledAtTheNextOpen) {
-  auto store = open();
-  ASSERT_TRUE(put_tree(*store, flat("a"), {{"f", "1"}}));
-  write(paths_.index_damaged(), "");
-  store.reset();
-  store = open();
-  EXPECT_EQ(names_with("index.db.damaged-").size(), 1u);
-  EXPECT_FALSE(store->reader().find(flat("a")));
-  EXPECT_FALSE(std::filesystem::exists(paths_.index_damaged()));
 }
 
 TEST(NumbersTest, SkipsWhatAnotherProcessMayHaveUsed) {
