@@ -213,7 +213,9 @@ TEST_P(ServerFaultTable, IsAMissInBoundedTimeAndPassesByItself) {
     EXPECT_EQ(server ? asked(*server) : 1, 1) << "one timeout per outage";
     EXPECT_NE(why(second, 1).find("was not asked for"), std::string::npos) << why(second, 1);
   }
-  if (!fault.answers_probes) EXPECT_EQ(breaker() == "closed", fault.then != Then::opens_breaker) << breaker();
+  if (!fault.answers_probes) {
+    EXPECT_EQ(breaker() == "closed", fault.then != Then::opens_breaker) << breaker();
+  }
   RecordProperty("most_disk_mib", static_cast<int>(disk.most() / kMiB));
   EXPECT_LT(disk.most(), kMostArtifact + kMostUnpacked + 8 * kMiB);
   EXPECT_TRUE(eventually([&] { return disk.now() < 4 * kMiB; })) << disk.now();
