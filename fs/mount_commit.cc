@@ -283,7 +283,7 @@ void MountFilesystem::complete_in_place(Number number) {
 std::optional<std::string> MountFilesystem::name_to_promote(const Known& file) {
   std::string name;
   if (file.staged) {
-    if (file.staged->position != 0) return std::nullopt;
+    if (file.staged->tree == 0 || file.staged->position != 0) return std::nullopt;
     auto state = state_.lock();
     name = state->names.trees().at(file.staged->tree).name;
   } else {

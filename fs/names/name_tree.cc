@@ -277,6 +277,18 @@ void NameTree::become_entry(uint64_t tree, uint64_t entry_id) {
   }
 }
 
+// A file of a dropped tree that a program has open keeps what was written to it.
+void NameTree::keep_changes(Number number, StagedNode& node) {
+  auto changed = overlays_.extract(number);
+  if (!changed) return;
+  auto& overlay = changed.mapped();
+  orphan_below(overlay.names);
+  node.mode = overlay.mode.value_or(node.mode);
+  node.mtime_ns = overlay.mtime_ns.value_or(node.mtime_ns);
+  if (overlay.atime_ns) node.atime_ns = overlay.atime_ns;
+  if (overlay.data != 0) overlay_for(number).data = overlay.data;
+}
+
 void NameTree::drop_tree(uint64_t tree) {
   auto found = trees_.find(tree);
   if (found == trees_.end()) return;
@@ -288,7 +300,7 @@ void NameTree::drop_tree(uint64_t tree) {
     node->tree = 0;
     node->children = {};
     detach(number);
-    if (auto changed = overlays_.extract(number)) orphan_below(changed.mapped().names);
+    keep_changes(number, *node);
   }
   auto whiteout = whiteouts_.find(frozen.name);
   if (whiteout == whiteouts_.end() || whiteout->second.tree != tree) return;

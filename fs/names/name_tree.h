@@ -167,6 +167,7 @@ class NameTree {
   void promote(const NameRecord& record);
   void become_entry(uint64_t tree, uint64_t entry_id);
   void drop_tree(uint64_t tree);
+  void keep_changes(Number number, StagedNode& node);
   void thaw(uint64_t tree);
   void drop_overlays(Number first, uint64_t span);
   void remember_done(uint64_t unique, Number number);

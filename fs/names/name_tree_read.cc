@@ -64,7 +64,11 @@ void NameTree::drop_alias(Number number) {
 }
 
 void NameTree::drop_orphan(Number number) {
-  if (orphans_.erase(number) != 0) nodes_.erase(number);
+  if (orphans_.erase(number) == 0) return;
+  nodes_.erase(number);
+  if (auto changed = overlays_.extract(number); changed && changed.mapped().data != 0) {
+    dropped_.data.push_back(changed.mapped().data);
+  }
 }
 
 std::shared_ptr<const Names> NameTree::frozen_names(Number number) const {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 #include "fs/edge/errno_for.h"
 #include "tests/model/model_tree.h"
@@ -226,7 +228,7 @@ Seen FilesystemSubject::change_open(const Operation& operation) {
   bool of_slot = operation.act >= Act::close && operation.act <= Act::look_open;
   if (!of_slot) {
     disturb(operation);
-    return {};
+    return stuck_ ? Seen::failed(ETIMEDOUT) : Seen{};
   }
   auto& number = slots_[operation.slot];
   if (number == 0) return Seen::failed(EBADF);
@@ -241,16 +243,16 @@ void FilesystemSubject::disturb(const Operation& operation) {
   switch (operation.act) {
     case Act::sync_root:
     case Act::settle:
-      if (!away_) mount_.wait_until_committed();
+      if (!away_) wait_until_committed();
       break;
     case Act::restart: return mount_.restart();
     case Act::remount:
-      if (!away_) mount_.wait_until_committed();
+      if (!away_) wait_until_committed();
       mount_.remount();
       slots_ = {};
       break;
     case Act::daemon_away:
-      if (!away_) mount_.wait_until_committed();
+      if (!away_) wait_until_committed();
       away_ = true;
       mount_.daemon.set_up(false);
       break;
@@ -260,7 +262,7 @@ void FilesystemSubject::disturb(const Operation& operation) {
       // "Nobody can be asked" is believed for a second.
       mount_.clock.advance(std::chrono::seconds(2));
       mount_.fs().resume_commits();
-      mount_.wait_until_committed();
+      wait_until_committed();
       break;
     case Act::evict: return evict(operation.path);
     case Act::arrive: return arrive(operation);
@@ -271,9 +273,20 @@ void FilesystemSubject::disturb(const Operation& operation) {
   }
 }
 
+// As long as a machine under load may take, with the pauses between two tries made short.
+void FilesystemSubject::wait_until_committed() {
+  auto until = std::chrono::steady_clock::now() + patience_;
+  while (mount_.fs().uncommitted() != 0 && std::chrono::steady_clock::now() < until) {
+    auto round = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+    while (mount_.fs().uncommitted() != 0 && std::chrono::steady_clock::now() < round) std::this_thread::yield();
+    mount_.clock.advance(std::chrono::seconds(1));
+  }
+  stuck_ = stuck_ || mount_.fs().uncommitted() != 0;
+}
+
 void FilesystemSubject::evict(const std::string& name) {
   if (away_) return;
-  mount_.wait_until_committed();
+  wait_until_committed();
   auto entry = mount_.store.find(fs::MountHarness::key(name));
   if (!entry) return;
   mount_.store.retire(entry->id);
@@ -282,7 +295,7 @@ void FilesystemSubject::evict(const std::string& name) {
 
 void FilesystemSubject::arrive(const Operation& operation) {
   if (away_) return;
-  mount_.wait_until_committed();
+  wait_until_committed();
   std::optional<Entry> retired;
   auto entry = mount_.store.commit(fs::MountHarness::key(operation.path), arriving(operation), &retired);
   mount_.event(DaemonEvent::Kind::committed, entry.key, entry.id);

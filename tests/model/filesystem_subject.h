@@ -40,6 +40,7 @@ class FilesystemSubject final : public Subject {
   Seen list(const Operation& operation);
   Seen change_open(const Operation& operation);
   void disturb(const Operation& operation);
+  void wait_until_committed();
   void evict(const std::string& name);
   void arrive(const Operation& operation);
 
@@ -48,6 +49,8 @@ class FilesystemSubject final : public Subject {
   std::array<Number, kSlots> slots_{};
   uint64_t unique_ = 0;
   bool away_ = false;
+  bool stuck_ = false;  // something that was completed does not become an entry
+  std::chrono::seconds patience_{std::getenv("HITFS_MODEL_PATIENCE") != nullptr ? 1 : 60};
 };
 
 }  // namespace hitfs::testing

@@ -75,7 +75,7 @@ void print(const Tally& tally, uint64_t sequences, double seconds) {
 }  // namespace
 
 TEST(ModelTest, TheFilesystemShowsWhatTheModelSays) {
-  log::set_level(log::Level::off);
+  log::set_level(log::Level::error);
   Extent extent;
   Tally tally;
   auto begin = std::chrono::steady_clock::now();
@@ -85,8 +85,8 @@ TEST(ModelTest, TheFilesystemShowsWhatTheModelSays) {
     auto mismatch = run_chosen(make_pair, chooser, Extent::kLength, 20, tally);
     if (!mismatch) continue;
     auto length = mismatch->steps.size();
-    auto shorter = shrink(make_pair, *std::move(mismatch), 2000);
-    FAIL() << "HITFS_MODEL_SEED=" << seed << ", after " << length << " steps; these are enough:\n" << text_of(shorter);
+    ADD_FAILURE() << "HITFS_MODEL_SEED=" << seed << ", after " << length << " steps: " << mismatch->what;
+    FAIL() << "these are enough:\n" << text_of(shrink(make_pair, *std::move(mismatch), std::chrono::seconds(60)));
   }
   std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   print(tally, extent.sequences, took.count());

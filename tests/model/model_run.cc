@@ -34,6 +34,9 @@ std::string look_at_everything(Pair& pair, Tally& tally) {
   return "";
 }
 
+// A long sequence is looked at from time to time, a short one after each step.
+constexpr size_t kFew = 50;
+
 bool is_around(Act act) { return act >= Act::restart; }
 
 std::vector<Operation> without(const std::vector<Operation>& steps, size_t begin, size_t count) {
@@ -167,18 +170,21 @@ std::optional<Mismatch> run_given(const MakePair& make, const std::vector<Operat
   Tally tally;
   for (size_t i = 0; i < steps.size(); ++i) {
     auto what = compare(pair, steps[i], tally);
-    if (what.empty()) what = look_at_everything(pair, tally);
+    bool looks = i + 1 == steps.size() || steps.size() < kFew || i % kFew == 0;
+    if (what.empty() && looks) what = look_at_everything(pair, tally);
     if (what.empty()) continue;
     return Mismatch{{steps.begin(), steps.begin() + static_cast<ptrdiff_t>(i) + 1}, what};
   }
   return std::nullopt;
 }
 
-Mismatch shrink(const MakePair& make, Mismatch mismatch, size_t tries) {
+Mismatch shrink(const MakePair& make, Mismatch mismatch, std::chrono::seconds limit) {
+  auto until = std::chrono::steady_clock::now() + limit;
+  auto in_time = [until] { return std::chrono::steady_clock::now() < until; };
   auto piece = std::max<size_t>(1, mismatch.steps.size() / 2);
-  while (tries > 0) {
+  while (in_time()) {
     bool shorter = false;
-    for (size_t begin = 0; begin < mismatch.steps.size() && tries > 0; --tries) {
+    for (size_t begin = 0; begin < mismatch.steps.size() && in_time();) {
       auto fewer = run_given(make, without(mismatch.steps, begin, piece));
       if (!fewer) {
         begin += piece;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -59,11 +60,11 @@ struct Tally {
 std::optional<Mismatch> run_chosen(const MakePair& make, OperationChooser& chooser, size_t steps, size_t every,
                                    Tally& tally);
 
-// The same for given steps, with a look after each.
+// The same for given steps.
 std::optional<Mismatch> run_given(const MakePair& make, const std::vector<Operation>& steps);
 
-// The shortest sequence found, with at most `tries` runs, that still differs.
-Mismatch shrink(const MakePair& make, Mismatch mismatch, size_t tries);
+// The shortest sequence found within the limit that still differs.
+Mismatch shrink(const MakePair& make, Mismatch mismatch, std::chrono::seconds limit);
 
 // For people: the steps, and what differs.
 std::string text_of(const Mismatch& mismatch);
