@@ -2,6 +2,7 @@
 // system and in a mount, and must end alike. Where a mount promises otherwise, the call says so ("=> RESULT");
 // fs/README.md lists these with their reasons.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <iostream>
 
@@ -13,6 +14,8 @@
 namespace hitfs::testing {
 
 namespace {
+
+constexpr auto kOpen = std::filesystem::perms(0755);
 
 class PosixTest : public ::testing::Test {
  protected:
@@ -70,6 +73,39 @@ TEST_F(PosixTest, CallsEndAsInAnyFolder) {
       {"times", sections::kTimes},
   };
   for (const auto& [name, section] : all) compare(name, section);
+}
+
+// The kernel checks permissions by the modes that the mount shows; everything in it belongs to one user.
+TEST(PosixPermissionsTest, AreAsInAnyFolder) {
+  if (auto why = why_no_mount()) GTEST_SKIP() << *why;
+  if (::geteuid() != 0) GTEST_SKIP() << "needs to become two users";
+  constexpr uid_t kOwner = 12345, kOther = 23456;
+  TempDir work;
+  DaemonProcess daemon(work / "store");
+  ASSERT_TRUE(daemon.ready());
+  TestMount mount(real_worker(work / "store", kOwner), std::chrono::seconds(120), true);
+  ASSERT_EQ(mount.failure(), "");
+  auto plain = work / "plain";
+  std::filesystem::create_directory(plain);
+  ASSERT_EQ(::chown(plain.c_str(), kOwner, kOwner), 0);
+  for (const auto& folder : {work.path(), mount.work().path()}) std::filesystem::permissions(folder, kOpen);
+  size_t refused = 0;
+  const std::vector<std::pair<const char*, uid_t>> scripts = {{sections::kPermissionsOfOwner, kOwner},
+                                                              {sections::kPermissionsOfOthers, kOther},
+                                                              {sections::kPermissionsEnd, kOwner}};
+  for (const auto& [section, user] : scripts) {
+    auto calls = parse_calls(section);
+    auto expected = make_calls(plain, calls, user);
+    auto seen = make_calls(mount.root(), calls, user);
+    ASSERT_EQ(expected.size(), calls.size());
+    ASSERT_EQ(seen.size(), calls.size());
+    for (size_t i = 0; i < calls.size(); ++i) {
+      EXPECT_EQ(seen[i], expected[i]) << "user " << user << ", call " << i << ": " << calls[i].words;
+      refused += seen[i] == "EACCES" || seen[i] == "EPERM";
+    }
+  }
+  std::cout << "[ drill    ] " << refused << " calls were refused\n";
+  EXPECT_GT(refused, 20u);
 }
 
 // Promised otherwise than elsewhere: one test for each line of the list in fs/README.md.

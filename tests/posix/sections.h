@@ -472,6 +472,103 @@ inline constexpr const char* kTimes = R"(
   mtime d
 )";
 
+inline constexpr const char* kPermissionsOfOwner = R"(
+  open A f rw,creat 0644
+  pwrite A 0 mine
+  open B none rw,creat 0
+  open C none r 0
+  pwrite B 0 x
+  access none r
+  chmod none 0400
+  open C none w 0
+  open C none r 0
+  truncate none 0
+  open C none r,trunc 0
+  mkdir shut 0700
+  open C shut/in w,creat 0644
+  mkdir dark 0755
+  open C dark/in w,creat 0644
+  chmod dark 0600
+  stat dark/in
+  names dark
+  mkdir blind 0755
+  open C blind/in w,creat 0644
+  chmod blind 0300
+  stat blind/in
+  names blind
+  mkdir still 0755
+  open C still/in w,creat 0644
+  chmod still 0500
+  open C still/new w,creat 0644
+  mkdir still/d 0755
+  symlink x still/s
+  unlink still/in
+  rename still/in x
+  rename f still/in
+  names still
+  chown f 1 1
+  chmod f 0640
+  open C group rw,creat 0660
+  open C public rw,creat 0666
+  chmod public 0666
+  mkdir open 0777
+  chmod open 0777
+  open C open/in w,creat 0644
+  mkdir sticky 01777
+  chmod sticky 01777
+  open C sticky/in w,creat 0666
+)";
+
+inline constexpr const char* kPermissionsOfOthers = R"(
+  open A f r 0
+  open A f w 0
+  open A none r 0
+  open A group rw 0
+  open A public rw 0
+  pwrite A 0 yours
+  bytes public
+  chmod public 0600
+  utimens public 5
+  truncate public 3
+  truncate f 3
+  truncate none 3
+  open A new w,creat 0644
+  mkdir new 0755
+  symlink x new
+  unlink public
+  rename public p
+  stat shut
+  stat shut/in
+  names shut
+  names dark
+  stat dark/in
+  names blind
+  names still
+  stat still/in
+  access f r
+  access public rw
+  access public x
+  access open rwx
+  access shut x
+  unlink open/in
+  unlink sticky/in
+  rename sticky/in sticky/x
+  rename public open/p
+  open A sticky/in r,trunc 0
+  rmdir open
+  chown f 23456 23456
+  names .
+)";
+
+inline constexpr const char* kPermissionsEnd = R"(
+  bytes public
+  names open
+  names sticky
+  stat f
+  chmod shut 0755
+  names shut
+)";
+
 inline constexpr const char* kHardLinks = R"(
   open A f w,creat 0644
   link f g => EPERM
