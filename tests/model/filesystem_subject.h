@@ -50,7 +50,7 @@ class FilesystemSubject final : public Subject {
   uint64_t unique_ = 0;
   bool away_ = false;
   bool stuck_ = false;  // something that was completed does not become an entry
-  std::chrono::seconds patience_{std::getenv("HITFS_MODEL_PATIENCE") != nullptr ? 1 : 60};
+  std::chrono::seconds patience_{60};
 };
 
 }  // namespace hitfs::testing

@@ -60,18 +60,6 @@ struct Extent {
   uint64_t sequences = 0;
 };
 
-void print(const Tally& tally, uint64_t sequences, double seconds) {
-  std::cout << "[ drill    ] " << tally.steps << " steps in " << sequences << " sequences, " << tally.succeeded
-            << " succeeded, " << tally.around << " around the mount, " << tally.looks << " looks, " << tally.entries
-            << " entries at their ends, " << seconds << " s\n[ drill    ]";
-  for (const auto& [act, count] : tally.done) {
-    Operation operation;
-    operation.act = act;
-    std::cout << " " << operation.text() << " " << count;
-  }
-  std::cout << "\n";
-}
-
 }  // namespace
 
 TEST(ModelTest, TheFilesystemShowsWhatTheModelSays) {
@@ -81,7 +69,6 @@ TEST(ModelTest, TheFilesystemShowsWhatTheModelSays) {
   auto begin = std::chrono::steady_clock::now();
   for (uint64_t seed = extent.first; seed < extent.first + extent.sequences; ++seed) {
     OperationChooser chooser(names(), seed);
-    if (std::getenv("HITFS_MODEL_PROGRESS") != nullptr) std::cerr << seed << " ";
     auto mismatch = run_chosen(make_pair, chooser, Extent::kLength, 20, tally);
     if (!mismatch) continue;
     auto length = mismatch->steps.size();
@@ -89,7 +76,7 @@ TEST(ModelTest, TheFilesystemShowsWhatTheModelSays) {
     FAIL() << "these are enough:\n" << text_of(shrink(make_pair, *std::move(mismatch), std::chrono::seconds(60)));
   }
   std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  print(tally, extent.sequences, took.count());
+  std::cout << text_of(tally, extent.sequences, took.count());
   // It has not passed because nothing happened.
   EXPECT_GT(tally.succeeded, tally.steps / 3);
   for (auto act : {Act::create, Act::make_directory, Act::make_symlink, Act::write, Act::rename, Act::unlink,

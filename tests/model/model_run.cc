@@ -1,6 +1,7 @@
 #include "tests/model/model_run.h"
 
 #include <algorithm>
+#include <sstream>
 
 namespace hitfs::testing {
 
@@ -116,7 +117,7 @@ Operation OperationChooser::next(const ModelTree& model) {
   operation.byte = static_cast<char>('A' + any(26));
   operation.slot = any(kSlots);
   operation.again = any(20) == 0;
-  if (!names_.around.empty() && any(12) == 0) {
+  if (!names_.around.empty() && any(names_.around_every) == 0) {
     around(operation, model);
     return operation;
   }
@@ -197,6 +198,19 @@ Mismatch shrink(const MakePair& make, Mismatch mismatch, std::chrono::seconds li
     piece = std::max<size_t>(1, piece / 2);
   }
   return mismatch;
+}
+
+std::string text_of(const Tally& tally, uint64_t sequences, double seconds) {
+  std::ostringstream text;
+  text << "[ drill    ] " << tally.steps << " steps in " << sequences << " sequences, " << tally.succeeded
+       << " succeeded, " << tally.around << " around the mount, " << tally.looks << " looks, " << tally.entries
+       << " entries at their ends, " << seconds << " s\n[ drill    ]";
+  for (const auto& [act, count] : tally.done) {
+    Operation operation;
+    operation.act = act;
+    text << " " << operation.text() << " " << count;
+  }
+  return text.str() + "\n";
 }
 
 std::string text_of(const Mismatch& mismatch) {

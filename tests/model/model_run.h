@@ -21,6 +21,7 @@ class OperationChooser {
     bool exchange = true;
     size_t largest = 12;        // bytes of one write
     std::vector<Act> around{};  // what may happen around the mount
+    size_t around_every = 12;   // steps, on average
   };
   OperationChooser(Names names, uint64_t seed) : names_(std::move(names)), random_(seed) {}
 
@@ -65,6 +66,9 @@ std::optional<Mismatch> run_given(const MakePair& make, const std::vector<Operat
 
 // The shortest sequence found within the limit that still differs.
 Mismatch shrink(const MakePair& make, Mismatch mismatch, std::chrono::seconds limit);
+
+// For people: lines of a drill's figures.
+std::string text_of(const Tally& tally, uint64_t sequences, double seconds);
 
 // For people: the steps, and what differs.
 std::string text_of(const Mismatch& mismatch);
