@@ -5,6 +5,8 @@
 
 #include <string_view>
 
+#include "store/base/process.h"
+
 namespace hitfs {
 
 namespace {
@@ -24,6 +26,7 @@ void HealthProbe::ask() {
   if (!connected) return;
   question_ = *std::move(connected);
   asked_ = system_clock().now();
+  worked_ = cpu_time(process_);
   // A hundred bytes always fit into a fresh connection's buffer.
   [[maybe_unused]] auto sent = ::send(question_.get(), kQuestion.data(), kQuestion.size(), MSG_NOSIGNAL);
   loop_.watch(question_.get(), [this] { end(); });
@@ -33,6 +36,11 @@ Milliseconds HealthProbe::silent_for() const {
   // The answer may have come while this process itself was stopped.
   if (!question_ || is_readable(question_.get())) return Milliseconds(0);
   return std::chrono::duration_cast<Milliseconds>(system_clock().now() - asked_);
+}
+
+bool HealthProbe::works() const {
+  constexpr int kHundredth = 100;
+  return question_ && (cpu_time(process_) - worked_) * kHundredth > system_clock().now() - asked_;
 }
 
 void HealthProbe::end() {

@@ -16,7 +16,8 @@ class HealthProbe {
   // A new connection to the process, not blocking. An Error means "not now" and is no silence: nobody listens, or so
   // many wait already that this one cannot.
   using Connect = std::function<Result<UniqueFd>()>;
-  HealthProbe(EventLoop& loop, Connect connect) : loop_(loop), connect_(std::move(connect)) {}
+  HealthProbe(EventLoop& loop, pid_t process, Connect connect)
+      : loop_(loop), process_(process), connect_(std::move(connect)) {}
   ~HealthProbe() { end(); }
   HealthProbe(const HealthProbe&) = delete;
   HealthProbe& operator=(const HealthProbe&) = delete;
@@ -25,14 +26,19 @@ class HealthProbe {
   void ask();
   // For how long the open question has had no answer; 0 without one.
   [[nodiscard]] Milliseconds silent_for() const;
+  // Whether it has used more than a hundredth of a CPU since the question: it may have its hands full, as a listener
+  // with all the connections that it takes.
+  [[nodiscard]] bool works() const;
 
  private:
   void end();
 
   EventLoop& loop_;
+  const pid_t process_;
   Connect connect_;
   UniqueFd question_;
   MonotonicTime asked_{};
+  Nanoseconds worked_{};  // its CPU time at the question
 };
 
 }  // namespace hitfs

@@ -427,11 +427,11 @@ void Supervisor::look_for_silence() {
 // at its socket.
 void Supervisor::watch_over(Child* child, std::optional<HealthProbe>& probe, const HealthProbe::Connect& connect) {
   if (child == nullptr || child->state() != Child::State::ready) return probe.reset();
-  if (!probe) probe.emplace(loop_, connect);
+  if (!probe) probe.emplace(loop_, child->pid(), connect);
   probe->ask();
   auto silent = probe->silent_for();
   if (silent < parts_.silence) return;
-  if (silent < parts_.workers.disk_patience && waits_for_disk(child->pid())) return;
+  if (silent < parts_.workers.disk_patience && (probe->works() || waits_for_disk(child->pid()))) return;
   kLog.error("child-silent name={} unanswered_ms={}", child->name(), silent.count());
   child->kill();
   probe.reset();

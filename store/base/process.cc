@@ -52,6 +52,13 @@ bool waits_for_disk(pid_t process) {
   return false;
 }
 
+Nanoseconds cpu_time(pid_t process) {
+  clockid_t clock{};
+  timespec used{};
+  if (::clock_getcpuclockid(process, &clock) != 0 || ::clock_gettime(clock, &used) != 0) return Nanoseconds(0);
+  return std::chrono::seconds(used.tv_sec) + Nanoseconds(used.tv_nsec);
+}
+
 void tell_ready(int ready_fd) {
   if (ready_fd < 0) return;
   UniqueFd ready(ready_fd);

@@ -4,6 +4,8 @@
 
 #include <csignal>
 
+#include "store/base/clock.h"
+
 // What every process of ours that works for others does at its start and at its end.
 namespace hitfs {
 
@@ -30,6 +32,9 @@ class EndSignals {
 // Whether a thread of that process sleeps uninterruptibly (state D in /proc), as while a disk does not answer. False
 // when it cannot be told.
 [[nodiscard]] bool waits_for_disk(pid_t process);
+
+// The CPU time that all threads of that process have used; 0 when it cannot be told.
+[[nodiscard]] Nanoseconds cpu_time(pid_t process);
 
 // One byte for whoever started us: the process serves. -1 is nobody. Closes the descriptor.
 void tell_ready(int ready_fd);

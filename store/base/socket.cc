@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -95,6 +96,14 @@ Result<UniqueFd> connect_unix(const std::filesystem::path& path, int type) {
   return system_error("connect " + path.string(), errno);
 }
 
+// Over loopback the handshake is done inside of connect(), but a call that may not wait never says so.
+bool is_connected(int socket) {
+  pollfd now{socket, POLLOUT, 0};
+  bool connected = ::poll(&now, 1, 0) > 0 && (now.revents & (POLLERR | POLLHUP)) == 0;
+  errno = EINPROGRESS;
+  return connected;
+}
+
 }  // namespace
 
 Result<UniqueFd> connect_unix(const std::filesystem::path& path, UnixSocket kind) {
@@ -113,6 +122,7 @@ Result<UniqueFd> connect_loopback_now(uint16_t port) {
   UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return system_error("socket", errno);
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return socket;
+  if (errno == EINPROGRESS && is_connected(socket.get())) return socket;
   if (errno == ECONNREFUSED || errno == EINPROGRESS || errno == EAGAIN) {
     return Error{Code::unavailable, "nobody takes connections at port " + std::to_string(port)};
   }

@@ -5,6 +5,7 @@
 
 #include "store/base/socket.h"
 #include "tests/support/eventually.h"
+#include "tests/support/process.h"
 #include "tests/support/raw_http.h"
 
 namespace hitfs {
@@ -28,7 +29,8 @@ class HealthProbeTest : public ::testing::Test {
 
   std::unique_ptr<EventLoop> loop_ = EventLoop::create().value();
   testing::ListeningSocket listening_ = testing::listen_on_loopback();
-  HealthProbe probe_{*loop_, [this] { return connect_loopback_now(static_cast<uint16_t>(listening_.port)); }};
+  HealthProbe probe_{*loop_, ::getpid(),
+                     [this] { return connect_loopback_now(static_cast<uint16_t>(listening_.port)); }};
 };
 
 TEST_F(HealthProbeTest, IsSilentUntilThereIsAnAnswer) {
@@ -46,6 +48,17 @@ TEST_F(HealthProbeTest, IsSilentUntilThereIsAnAnswer) {
       << "the question is over";
   probe_.ask();
   EXPECT_TRUE(run_until([&] { return probe_.silent_for() > Milliseconds(0); })) << "the next one";
+}
+
+TEST_F(HealthProbeTest, TellsWorkFromRest) {
+  probe_.ask();
+  EXPECT_TRUE(run_until([&] { return probe_.silent_for() >= Milliseconds(50) && probe_.works(); })) << "it looks often";
+  testing::Process sleeper({{"/bin/sleep", "1000"}, {}, {}});
+  HealthProbe of_sleeper(*loop_, sleeper.pid(),
+                         [this] { return connect_loopback_now(static_cast<uint16_t>(listening_.port)); });
+  of_sleeper.ask();
+  EXPECT_TRUE(run_until([&] { return of_sleeper.silent_for() >= Milliseconds(500); }));
+  EXPECT_FALSE(of_sleeper.works());
 }
 
 TEST_F(HealthProbeTest, NobodyWhoListensIsNoSilence) {

@@ -10,7 +10,7 @@ namespace hitfs::testing {
 
 namespace {
 
-constexpr Milliseconds kLimit{30'000};
+constexpr Milliseconds kLimit{60'000};
 constexpr int kLongForm = 1000;
 
 }  // namespace

@@ -13,8 +13,8 @@ namespace {
 
 constexpr unsigned kAnswersBetween = 60;
 constexpr int kThreads = 8;
-// 10 s of silence, a second until it is looked at, and the start of the next one on a machine that is busy.
-constexpr Milliseconds kReplaced{20'000};
+// Beyond this it hangs. It takes 10 s of silence, a second until it is looked at, and the start of the next one.
+constexpr Milliseconds kReplaced{60'000};
 
 }  // namespace
 

@@ -22,12 +22,16 @@ class MemoryNxServer {
   // From now on each GET is answered only after this.
   void answer_after(Milliseconds pause) { pause_ = pause; }
   [[nodiscard]] size_t size() { return entries_.lock()->size(); }
+  // Name -> bytes: what it has now, and to begin with what another one had.
+  using Entries = std::map<std::string, std::string>;
+  [[nodiscard]] Entries entries() { return *entries_.lock(); }
+  void fill(const Entries& entries) { *entries_.lock() = entries; }
 
  private:
   void serve(Connection& peer);
 
   const std::string token_, prefix_, scheme_;
-  Guarded<std::map<std::string, std::string>> entries_;
+  Guarded<Entries> entries_;
   std::atomic<Milliseconds> pause_{};
   SocketServer server_;  // last: its threads use the rest
 };
