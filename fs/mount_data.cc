@@ -217,7 +217,15 @@ void MountFilesystem::write(const Caller&, Number number, std::span<const std::b
   auto written = staged_.write(*data, bytes, offset);
   end_write(*data);
   if (!written) return reply.fail(disk_error(written.error()));
+  tell_other_numbers(number);
   reply.send(bytes.size());
+}
+
+// A file that was open when its tree became an entry has two numbers, and the kernel keeps pages and attributes for
+// each: what was changed under one of them is to be asked for anew under the other.
+void MountFilesystem::tell_other_numbers(Number number) {
+  auto others = state_.lock()->names.other_numbers(number);
+  for (Number other : others) notifier_.invalidate_number(other);
 }
 
 Answer<Ok> MountFilesystem::resize(Number number, uint64_t size) {
@@ -281,6 +289,7 @@ void MountFilesystem::set_attributes(const Caller& caller, Number number, const 
   if (change.mtime_ns || change.atime_ns) {
     if (auto done = set_times(caller, number, change); !done) return reply.fail(done.error());
   }
+  tell_other_numbers(number);
   auto attributes = attributes_of(number);
   if (!attributes) return reply.fail(attributes.error());
   reply.send(attributes_reply(*attributes));

@@ -169,6 +169,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   void when_moved(Number number, std::function<void()> then);
   void read_again_later(Number number, size_t size, uint64_t offset, Reply<std::span<const std::byte>> reply);
   Answer<Ok> resize(Number number, uint64_t size);
+  void tell_other_numbers(Number number);
   Answer<Ok> set_times(const Caller& caller, Number number, const AttributeChange& change);
   Answer<Ok> record_attributes(NameRecord record);
   Answer<Ok> sync_staging(const std::set<uint64_t>& trees);

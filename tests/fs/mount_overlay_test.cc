@@ -282,5 +282,21 @@ TEST_F(MountOverlayTest, WhatIsOpenInATreeThatIsDroppedKeepsItsChanges) {
   EXPECT_EQ(*mount.read_at("00ac"), "another");
 }
 
+// The kernel keeps pages and attributes for each number of a file that was open when its tree became an entry.
+TEST_F(MountOverlayTest, AChangeUnderOneNumberOfAFileIsToldToTheOther) {
+  mount.daemon.set_up(true);
+  Number open = mount.complete_file("00ad", "completed");
+  mount.wait_until_committed();
+  Number named = mount.lookup(kRootNumber, "00ad")->attributes.number;
+  ASSERT_NE(open, named);
+  ASSERT_TRUE(mount.write(open, "CHANGED", 0));
+  EXPECT_TRUE(mount.notifier.heard_number(named));
+  EXPECT_FALSE(mount.notifier.heard_number(open)) << "the kernel made that change itself";
+  ASSERT_TRUE(mount.set(named, {.mode = 0700}));
+  EXPECT_TRUE(mount.notifier.heard_number(open));
+  EXPECT_EQ(mount.attributes(open)->attributes.mode, 0700);
+  EXPECT_EQ(*mount.read(named), "CHANGEDed");
+}
+
 }  // namespace
 }  // namespace hitfs::fs

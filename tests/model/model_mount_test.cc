@@ -154,7 +154,7 @@ TEST(ModelOfFolderTest, APlainFolderShowsWhatTheModelSays) {
 
 TEST(ModelOfFolderTest, AMountShowsWhatTheModelSays) {
   if (auto why = why_no_mount()) GTEST_SKIP() << *why;
-  auto make = [] { return Pair{ModelTree(is_entry_name), std::make_unique<MountSubject>()}; };
+  auto make = [] { return Pair{ModelTree(is_entry_name, true), std::make_unique<MountSubject>()}; };
   auto mounted = names();
   mounted.around = {Act::restart, Act::restart,     Act::restart,     Act::settle,
                     Act::remount, Act::daemon_away, Act::daemon_back, Act::daemon_back};

@@ -349,6 +349,9 @@ void ModelTree::complete(const std::string& name, const NodePtr& tree) {
       if (slots_[slot] && slots_[slot]->entry == older->entry) doubtful_.push_back(slot);
     }
   }
+  for (size_t slot = 0; slot < kSlots && open_is_doubtful_; ++slot) {
+    if (slots_[slot] && slots_[slot]->entry == entry) doubtful_.push_back(slot);
+  }
   pending_[name] = copy_of(tree);
   finished_[name] = tree;
 }

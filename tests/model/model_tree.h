@@ -27,7 +27,10 @@ using NodePtr = std::shared_ptr<ModelNode>;
 class ModelTree {
  public:
   using IsEntry = std::function<bool(const std::string&)>;
-  explicit ModelTree(IsEntry is_entry) : is_entry_(std::move(is_entry)) {}
+  // Below a kernel, a file that was open when its tree was completed shows what is changed by its name a moment later:
+  // `open_is_doubtful` has the caller close it.
+  explicit ModelTree(IsEntry is_entry, bool open_is_doubtful = false)
+      : is_entry_(std::move(is_entry)), open_is_doubtful_(open_is_doubtful) {}
 
   // A remote has this entry, from the beginning to the end.
   void remote_has(const std::string& name, NodePtr tree) { remote_[name] = std::move(tree); }
@@ -83,6 +86,7 @@ class ModelTree {
   void arrive(const Operation& operation);
 
   IsEntry is_entry_;
+  bool open_is_doubtful_;
   std::map<std::string, NodePtr> own_;       // names of this mount
   std::map<std::string, uint64_t> hidden_;   // entries that are "not here" in this mount
   std::map<std::string, NodePtr> pending_;   // completed, and not in the store yet: what they were at that moment
