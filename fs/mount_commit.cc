@@ -93,11 +93,23 @@ bool MountFilesystem::drop_older(Log& log, uint64_t tree) {
 
 bool MountFilesystem::drop_tree(Log& log, uint64_t tree) {
   auto numbers = state_.lock()->names.trees().at(tree).numbers;
+  for (Number number : numbers) keep_times(number);
   auto record = record_for({}, NameOp::dropped);
   record.tree = tree;
   if (auto done = change(log, record); !done) return false;
   collect(numbers);
   return true;
+}
+
+// Of a file that stays open when its tree is dropped: from then on its times are those of its bytes.
+void MountFilesystem::keep_times(Number number) {
+  if (references_.count(number) == 0) return;
+  auto facts = known(number);
+  bool is_file = facts.staged && facts.staged->type == FileType::file;
+  if (!is_file || !facts.changed || facts.changed->data != 0) return;
+  if (!facts.changed->mtime_ns && !facts.changed->atime_ns) return;
+  auto kept = staged_.set_times(number, facts.changed->mtime_ns, facts.changed->atime_ns);
+  if (!kept) kLog.warn("staging times number={} error={}", number, kept.error().message);
 }
 
 Result<std::shared_ptr<const Draft>> MountFilesystem::draft_of(uint64_t tree, const std::stop_token& stop) {

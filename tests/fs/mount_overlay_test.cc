@@ -266,19 +266,23 @@ TEST_F(MountOverlayTest, WhatIsOpenInATreeThatIsDroppedKeepsItsChanges) {
   Number open = mount.complete_file("00ac", "completed");
   ASSERT_TRUE(mount.write(open, "CHANGED", 0));
   ASSERT_TRUE(mount.set(open, {.mode = 0700}));
-  Number other = mount.complete_file("00ac", "another");
+  Number other = mount.complete_file("00ac", "changed in its time only");
+  ASSERT_TRUE(mount.set(other, {.mtime_ns = 1'000'000'000}));
+  Number last = mount.complete_file("00ac", "another");
   mount.daemon.set_up(true);
   mount.fs().resume_commits();
   mount.wait_until_committed();
   EXPECT_EQ(*mount.read(open), "CHANGEDed");
   EXPECT_EQ(mount.attributes(open)->attributes.mode, 0700);
+  EXPECT_EQ(mount.attributes(other)->attributes.mtime_ns, 1'000'000'000);
+  mount.fs().forget(other, 1);
   ASSERT_TRUE(mount.write(open, "!", 9));
   mount.restart();
   EXPECT_EQ(*mount.read(open), "CHANGEDed!");
   EXPECT_EQ(mount.staged_files(), 2u) << "its bytes, and what they were changed to";
   mount.fs().forget(open, 1);
   EXPECT_EQ(mount.staged_files(), 0u);
-  EXPECT_EQ(*mount.read(other), "another");
+  EXPECT_EQ(*mount.read(last), "another");
   EXPECT_EQ(*mount.read_at("00ac"), "another");
 }
 

@@ -8,8 +8,7 @@
 
 #include "tests/posix/calls.h"
 #include "tests/posix/sections.h"
-#include "tests/support/real_processes.h"
-#include "tests/support/test_mount.h"
+#include "tests/support/real_mount_test.h"
 
 namespace hitfs::testing {
 
@@ -17,17 +16,8 @@ namespace {
 
 constexpr auto kOpen = std::filesystem::perms(0755);
 
-class PosixTest : public ::testing::Test {
+class PosixTest : public RealMountTest {
  protected:
-  void SetUp() override {
-    if (auto why = why_no_mount()) GTEST_SKIP() << *why;
-    daemon_.emplace(store_);
-    ASSERT_TRUE(daemon_->ready());
-    mount_.emplace(real_worker(store_));
-    ASSERT_EQ(mount_->failure(), "");
-  }
-  void TearDown() override { mount_.reset(); }
-
   // Makes the calls in both folders.
   void compare(const std::string& name, const char* section) {
     auto calls = parse_calls(section);
@@ -47,11 +37,6 @@ class PosixTest : public ::testing::Test {
               << " of them with a promise of their own\n";
     EXPECT_GT(calls.size(), 5u);
   }
-
-  TempDir work_;
-  std::filesystem::path store_ = work_ / "store";
-  std::optional<DaemonProcess> daemon_;
-  std::optional<TestMount> mount_;
 };
 
 }  // namespace

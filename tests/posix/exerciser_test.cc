@@ -6,9 +6,7 @@
 #include <cstdlib>
 #include <iostream>
 
-#include "tests/support/process.h"
-#include "tests/support/real_processes.h"
-#include "tests/support/test_mount.h"
+#include "tests/support/real_mount_test.h"
 
 namespace hitfs::testing {
 
@@ -16,17 +14,9 @@ namespace {
 
 uint64_t operations(uint64_t few, uint64_t many) { return std::getenv("HITFS_DRILL_LONG") != nullptr ? many : few; }
 
-class ExerciserTest : public ::testing::Test {
+class ExerciserTest : public RealMountTest {
  protected:
-  void SetUp() override {
-    if (auto why = why_no_mount()) GTEST_SKIP() << *why;
-    daemon_.emplace(store_);
-    ASSERT_TRUE(daemon_->ready());
-    // What hangs is ended by the guardian of the mount.
-    mount_.emplace(real_worker(store_), std::chrono::seconds(3600));
-    ASSERT_EQ(mount_->failure(), "");
-  }
-  void TearDown() override { mount_.reset(); }
+  ExerciserTest() : RealMountTest(std::chrono::seconds(operations(120, 3600))) {}
 
   void next_worker() {
     mount_->kill_worker();
@@ -34,10 +24,6 @@ class ExerciserTest : public ::testing::Test {
     ++kills_;
   }
 
-  TempDir work_;
-  std::filesystem::path store_ = work_ / "store";
-  std::optional<DaemonProcess> daemon_;
-  std::optional<TestMount> mount_;
   int kills_ = 0;
 };
 
