@@ -98,7 +98,18 @@ bool MountFilesystem::drop_tree(Log& log, uint64_t tree) {
   record.tree = tree;
   if (auto done = change(log, record); !done) return false;
   collect(numbers);
+  state_.lock()->drafts.erase(tree);
+  remove_draft(tree);
   return true;
+}
+
+void MountFilesystem::remove_draft(uint64_t tree) {
+  for (const auto& name : {draft_name(tree), output_name(tree)}) {
+    auto removed = io::unlink(staged_.folder() / name, "draft");
+    if (!removed && removed.error().code != Code::not_found) {
+      kLog.warn("staging remove draft={} error={}", name, removed.error().message);
+    }
+  }
 }
 
 // Of a file that stays open when its tree is dropped: from then on its times are those of its bytes.
@@ -230,12 +241,7 @@ CommitOutcome MountFilesystem::became_entry(uint64_t tree, uint64_t entry_id) {
       kLog.warn("staging remove number={} error={}", number, removed.error().message);
     }
   }
-  for (const auto& name : {draft_name(tree), output_name(tree)}) {
-    auto removed = io::unlink(staged_.folder() / name, "draft");
-    if (!removed && removed.error().code != Code::not_found) {
-      kLog.warn("staging remove draft={} error={}", name, removed.error().message);
-    }
-  }
+  remove_draft(tree);
   if (rows_) rows_->project(frozen.name);
   return CommitOutcome::committed;
 }

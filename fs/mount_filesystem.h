@@ -180,6 +180,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   bool drop_older(Log& log, uint64_t tree);
   bool drop_tree(Log& log, uint64_t tree);
   void keep_times(Number number);
+  void remove_draft(uint64_t tree);
   Result<std::shared_ptr<const Draft>> draft_of(uint64_t tree, const std::stop_token& stop);
   Result<std::vector<DraftNode>> frozen_nodes(uint64_t tree, const std::stop_token& stop);
   std::optional<uint64_t> committed_already(const Draft& draft);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <thread>
 
 #include "fs/numbers.h"
 #include "fs/request_progress.h"
@@ -266,6 +267,8 @@ TEST_F(MountOverlayTest, WhatIsOpenInATreeThatIsDroppedKeepsItsChanges) {
   Number open = mount.complete_file("00ac", "completed");
   ASSERT_TRUE(mount.write(open, "CHANGED", 0));
   ASSERT_TRUE(mount.set(open, {.mode = 0700}));
+  // Its draft is there before the daemon is asked.
+  while (!std::filesystem::exists(mount.staging() / "1.draft")) std::this_thread::yield();
   Number other = mount.complete_file("00ac", "changed in its time only");
   ASSERT_TRUE(mount.set(other, {.mtime_ns = 1'000'000'000}));
   Number last = mount.complete_file("00ac", "another");
@@ -275,6 +278,9 @@ TEST_F(MountOverlayTest, WhatIsOpenInATreeThatIsDroppedKeepsItsChanges) {
   EXPECT_EQ(*mount.read(open), "CHANGEDed");
   EXPECT_EQ(mount.attributes(open)->attributes.mode, 0700);
   EXPECT_EQ(mount.attributes(other)->attributes.mtime_ns, 1'000'000'000);
+  for (const auto& file : std::filesystem::directory_iterator(mount.staging())) {
+    EXPECT_NE(file.path().extension(), ".draft") << file.path() << " of a tree that is dropped";
+  }
   mount.fs().forget(other, 1);
   ASSERT_TRUE(mount.write(open, "!", 9));
   mount.restart();
