@@ -106,11 +106,34 @@ bool MountFilesystem::drop_older(Log& log, uint64_t tree) {
 
 bool MountFilesystem::drop_tree(Log& log, uint64_t tree) {
   auto numbers = state_.lock()->names.trees().at(tree).numbers;
+  for (Number number : numbers) keep_times(number);
   auto record = record_for({}, NameOp::dropped);
   record.tree = tree;
   if (auto done = change(log, record); !done) return false;
   collect(numbers);
+  state_.lock()->drafts.erase(tree);
+  remove_draft(tree);
   return true;
+}
+
+void MountFilesystem::remove_draft(uint64_t tree) {
+  for (const auto& name : {draft_name(tree), output_name(tree)}) {
+    auto removed = io::unlink(staged_.folder() / name, "draft");
+    if (!removed && removed.error().code != Code::not_found) {
+      kLog.warn("staging remove draft={} error={}", name, removed.error().message);
+    }
+  }
+}
+
+// Of a file that stays open when its tree is dropped: from then on its times are those of its bytes.
+void MountFilesystem::keep_times(Number number) {
+  if (references_.count(number) == 0) return;
+  auto facts = known(number);
+  bool is_file = facts.staged && facts.staged->type == FileType::file;
+  if (!is_file || !facts.changed || facts.changed->data != 0) return;
+  if (!facts.changed->mtime_ns && !facts.changed->atime_ns) return;
+  auto kept = staged_.set_times(number, facts.changed->mtime_ns, facts.changed->atime_ns);
+  if (!kept) kLog.warn("staging times number={} error={}", number, kept.error().message);
 }
 
 Result<std::shared_ptr<const Draft>> MountFilesystem::draft_of(uint64_t tree, const std::stop_token& stop) {
@@ -231,12 +254,7 @@ CommitOutcome MountFilesystem::became_entry(uint64_t tree, uint64_t entry_id) {
       kLog.warn("staging remove number={} error={}", number, removed.error().message);
     }
   }
-  for (const auto& name : {draft_name(tree), output_name(tree)}) {
-    auto removed = io::unlink(staged_.folder() / name, "draft");
-    if (!removed && removed.error().code != Code::not_found) {
-      kLog.warn("staging remove draft={} error={}", name, removed.error().message);
-    }
-  }
+  remove_draft(tree);
   if (rows_) rows_->project(frozen.name);
   return CommitOutcome::committed;
 }
@@ -296,7 +314,7 @@ void MountFilesystem::complete_in_place(Number number) {
 std::optional<std::string> MountFilesystem::name_to_promote(const Known& file) {
   std::string name;
   if (file.staged) {
-    if (file.staged->position != 0) return std::nullopt;
+    if (file.staged->tree == 0 || file.staged->position != 0) return std::nullopt;
     auto state = state_.lock();
     name = state->names.trees().at(file.staged->tree).name;
   } else {

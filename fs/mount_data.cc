@@ -120,8 +120,9 @@ Answer<Number> MountFilesystem::begin_write(Number number, uint64_t keep) {
       if (node == nullptr && !is_committed(canonical)) return FsError::not_found;
       if (node != nullptr && node->type == FileType::directory) return FsError::is_directory;
       if (node != nullptr && node->type == FileType::symlink) return FsError::invalid;
-      Number data = node != nullptr && node->tree == 0 ? canonical : 0;
-      if (const auto* changed = state->names.overlay(canonical); data == 0 && changed != nullptr) data = changed->data;
+      Number data = 0;
+      if (const auto* changed = state->names.overlay(canonical)) data = changed->data;
+      if (data == 0 && node != nullptr && node->tree == 0) data = canonical;
       if (data != 0) {
         ++state->writing[data];
         return data;
@@ -216,7 +217,15 @@ void MountFilesystem::write(const Caller&, Number number, std::span<const std::b
   auto written = staged_.write(*data, bytes, offset);
   end_write(*data);
   if (!written) return reply.fail(disk_error(written.error()));
+  tell_other_numbers(number);
   reply.send(bytes.size());
+}
+
+// A file that was open when its tree became an entry has two numbers, and the kernel keeps pages and attributes for
+// each: what was changed under one of them is to be asked for anew under the other.
+void MountFilesystem::tell_other_numbers(Number number) {
+  auto others = state_.lock()->names.other_numbers(number);
+  for (Number other : others) notifier_.invalidate_number(other);
 }
 
 Answer<Ok> MountFilesystem::resize(Number number, uint64_t size) {
@@ -280,6 +289,7 @@ void MountFilesystem::set_attributes(const Caller& caller, Number number, const 
   if (change.mtime_ns || change.atime_ns) {
     if (auto done = set_times(caller, number, change); !done) return reply.fail(done.error());
   }
+  tell_other_numbers(number);
   auto attributes = attributes_of(number);
   if (!attributes) return reply.fail(attributes.error());
   reply.send(attributes_reply(*attributes));

@@ -169,6 +169,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   void when_moved(Number number, std::function<void()> then);
   void read_again_later(Number number, size_t size, uint64_t offset, Reply<std::span<const std::byte>> reply);
   Answer<Ok> resize(Number number, uint64_t size);
+  void tell_other_numbers(Number number);
   Answer<Ok> set_times(const Caller& caller, Number number, const AttributeChange& change);
   Answer<Ok> record_attributes(NameRecord record);
   Answer<Ok> sync_staging(const std::set<uint64_t>& trees);
@@ -179,6 +180,8 @@ class MountFilesystem final : public Filesystem, private RowSource {
   bool drop_unlinked(uint64_t tree);
   bool drop_older(Log& log, uint64_t tree);
   bool drop_tree(Log& log, uint64_t tree);
+  void keep_times(Number number);
+  void remove_draft(uint64_t tree);
   Result<std::shared_ptr<const Draft>> draft_of(uint64_t tree, const std::stop_token& stop);
   Result<std::vector<DraftNode>> frozen_nodes(uint64_t tree, const std::stop_token& stop);
   std::optional<uint64_t> committed_already(const Draft& draft);

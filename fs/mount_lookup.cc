@@ -180,6 +180,7 @@ void MountFilesystem::collect(const std::vector<Number>& numbers) {
       kLog.warn("staging remove number={} error={}", number, removed.error().message);
     }
   }
+  if (!dead.empty()) clean_up_dropped();
 }
 
 MountFilesystem::Known MountFilesystem::known(Number number) {

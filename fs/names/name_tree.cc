@@ -29,10 +29,7 @@ void NameTree::apply(const NameRecord& record) {
       if (auto found = trees_.find(record.tree); found != trees_.end()) found->second.synced = true;
       break;
     case NameOp::whiteout: whiteouts_[record.name] = {record.value, record.tree}; break;
-    case NameOp::alias:
-      aliases_[record.number] = {record.value, record.other_parent, nullptr};
-      ++alias_counts_[record.other_parent];
-      break;
+    case NameOp::alias: add_alias(record.number, {record.value, record.other_parent, nullptr}); break;
     case NameOp::done: break;
     case NameOp::thaw: thaw(record.tree); break;
     case NameOp::hide: overlay_for(canonical(record.parent)).hidden.insert(record.name); break;
@@ -51,6 +48,7 @@ void NameTree::begin_session(const NameRecord& record) {
     done_order_.clear();
     whiteouts_.clear();
     aliases_.clear();
+    alias_of_.clear();
     alias_counts_.clear();
     for (auto& [number, overlay] : overlays_) orphan_below(overlay.names);
     overlays_.clear();
@@ -254,6 +252,12 @@ void NameTree::promote(const NameRecord& record) {
   freeze(record.value, record.tree, record.name);
 }
 
+void NameTree::add_alias(Number number, Alias alias) {
+  ++alias_counts_[alias.entry_id];
+  alias_of_.emplace(alias.target, number);
+  aliases_[number] = std::move(alias);
+}
+
 void NameTree::become_entry(uint64_t tree, uint64_t entry_id) {
   auto found = trees_.find(tree);
   if (found == trees_.end()) return;
@@ -268,13 +272,12 @@ void NameTree::become_entry(uint64_t tree, uint64_t entry_id) {
     if (!node) continue;
     orphans_.erase(number);
     auto children = std::make_shared<const Names>(std::move(node.mapped().children));
-    aliases_[number] = {committed, entry_id, children->empty() ? nullptr : std::move(children)};
+    add_alias(number, {committed, entry_id, children->empty() ? nullptr : std::move(children)});
     if (auto changed = overlays_.extract(number)) {
       changed.key() = committed;
       overlays_.insert(std::move(changed));
     }
   }
-  alias_counts_[entry_id] += frozen.numbers.size();
   // Names inside that this mount moved point to the committed numbers now.
   for (auto it = overlays_.lower_bound(entry_id); it != overlays_.end() && it->first < entry_id + frozen.numbers.size();
        ++it) {
@@ -295,6 +298,18 @@ void NameTree::become_entry(uint64_t tree, uint64_t entry_id) {
   }
 }
 
+// A file of a dropped tree that a program has open keeps what was written to it.
+void NameTree::keep_changes(Number number, StagedNode& node) {
+  auto changed = overlays_.extract(number);
+  if (!changed) return;
+  auto& overlay = changed.mapped();
+  orphan_below(overlay.names);
+  node.mode = overlay.mode.value_or(node.mode);
+  node.mtime_ns = overlay.mtime_ns.value_or(node.mtime_ns);
+  if (overlay.atime_ns) node.atime_ns = overlay.atime_ns;
+  if (overlay.data != 0) overlay_for(number).data = overlay.data;
+}
+
 void NameTree::drop_tree(uint64_t tree) {
   auto found = trees_.find(tree);
   if (found == trees_.end()) return;
@@ -307,7 +322,7 @@ void NameTree::drop_tree(uint64_t tree) {
     node->tree = 0;
     node->children = {};
     detach(number);
-    if (auto changed = overlays_.extract(number)) orphan_below(changed.mapped().names);
+    keep_changes(number, *node);
   }
   auto whiteout = whiteouts_.find(frozen.name);
   if (whiteout == whiteouts_.end() || whiteout->second.tree != tree) return;

@@ -120,6 +120,8 @@ class NameTree {
   [[nodiscard]] const std::unordered_map<Number, Alias>& aliases() const { return aliases_; }
   [[nodiscard]] bool has_alias_into(uint64_t entry_id) const { return alias_counts_.contains(entry_id); }
   void drop_alias(Number number);
+  // The other numbers under which the kernel may know the same file or directory.
+  [[nodiscard]] std::vector<Number> other_numbers(Number number) const;
   // The names that the directory `number` had when it was frozen, if that is how the kernel knows it; else null.
   [[nodiscard]] std::shared_ptr<const Names> frozen_names(Number number) const;
 
@@ -155,6 +157,7 @@ class NameTree {
  private:
   using Emit = std::function<void(const NameRecord&)>;
   static int64_t after(int64_t time_ns) { return time_ns == INT64_MAX ? time_ns : time_ns + 1; }
+  void add_alias(Number number, Alias alias);
   void begin_session(const NameRecord& record);
   void make_node(const NameRecord& record);
   void link(Number directory, std::string_view name, Number number, uint64_t sequence, int64_t time_ns);
@@ -170,6 +173,7 @@ class NameTree {
   void promote(const NameRecord& record);
   void become_entry(uint64_t tree, uint64_t entry_id);
   void drop_tree(uint64_t tree);
+  void keep_changes(Number number, StagedNode& node);
   void thaw(uint64_t tree);
   void drop_overlays(Number first, uint64_t span);
   void remember_done(uint64_t unique, Number number);
@@ -197,6 +201,7 @@ class NameTree {
   std::map<uint64_t, FrozenTree> trees_;
   std::unordered_map<std::string, Whiteout, TextHash, std::equal_to<>> whiteouts_;
   std::unordered_map<Number, Alias> aliases_;
+  std::unordered_multimap<Number, Number> alias_of_;     // the same from the other side: target -> alias
   std::unordered_map<uint64_t, uint64_t> alias_counts_;  // entry -> aliases into it
   std::unordered_set<Number> orphans_;
   Dropped dropped_;

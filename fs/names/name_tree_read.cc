@@ -60,11 +60,29 @@ void NameTree::drop_alias(Number number) {
   if (found == aliases_.end()) return;
   auto count = alias_counts_.find(found->second.entry_id);
   if (--count->second == 0) alias_counts_.erase(count);
+  auto [first, last] = alias_of_.equal_range(found->second.target);
+  while (first != last && first->second != number) ++first;
+  if (first != last) alias_of_.erase(first);
   aliases_.erase(found);
 }
 
+std::vector<Number> NameTree::other_numbers(Number number) const {
+  Number target = canonical(number);
+  std::vector<Number> others;
+  auto [first, last] = alias_of_.equal_range(target);
+  for (; first != last; ++first) {
+    if (first->second != number) others.push_back(first->second);
+  }
+  if (target != number) others.push_back(target);
+  return others;
+}
+
 void NameTree::drop_orphan(Number number) {
-  if (orphans_.erase(number) != 0) nodes_.erase(number);
+  if (orphans_.erase(number) == 0) return;
+  nodes_.erase(number);
+  if (auto changed = overlays_.extract(number); changed && changed.mapped().data != 0) {
+    dropped_.data.push_back(changed.mapped().data);
+  }
 }
 
 std::shared_ptr<const Names> NameTree::frozen_names(Number number) const {

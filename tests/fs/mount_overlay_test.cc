@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <thread>
 
 #include "fs/numbers.h"
 #include "fs/request_progress.h"
@@ -258,6 +259,53 @@ TEST_F(MountOverlayTest, AFullDiskDuringCopyUpLeavesTheEntryReadable) {
   EXPECT_EQ(*mount.read(number), "a long text");
   EXPECT_EQ(mount.staged_files(), 0u);
   ASSERT_TRUE(mount.write(number, "x"));
+}
+
+// The tree is completed, open, changed, and replaced by another one before the daemon has it.
+TEST_F(MountOverlayTest, WhatIsOpenInATreeThatIsDroppedKeepsItsChanges) {
+  mount.daemon.set_up(false);
+  Number open = mount.complete_file("00ac", "completed");
+  ASSERT_TRUE(mount.write(open, "CHANGED", 0));
+  ASSERT_TRUE(mount.set(open, {.mode = 0700}));
+  // Its draft is there before the daemon is asked.
+  while (!std::filesystem::exists(mount.staging() / "1.draft")) std::this_thread::yield();
+  Number other = mount.complete_file("00ac", "changed in its time only");
+  ASSERT_TRUE(mount.set(other, {.mtime_ns = 1'000'000'000}));
+  Number last = mount.complete_file("00ac", "another");
+  mount.daemon.set_up(true);
+  mount.fs().resume_commits();
+  mount.wait_until_committed();
+  EXPECT_EQ(*mount.read(open), "CHANGEDed");
+  EXPECT_EQ(mount.attributes(open)->attributes.mode, 0700);
+  EXPECT_EQ(mount.attributes(other)->attributes.mtime_ns, 1'000'000'000);
+  for (const auto& file : std::filesystem::directory_iterator(mount.staging())) {
+    EXPECT_NE(file.path().extension(), ".draft") << file.path() << " of a tree that is dropped";
+  }
+  mount.fs().forget(other, 1);
+  ASSERT_TRUE(mount.write(open, "!", 9));
+  mount.restart();
+  EXPECT_EQ(*mount.read(open), "CHANGEDed!");
+  EXPECT_EQ(mount.staged_files(), 2u) << "its bytes, and what they were changed to";
+  mount.fs().forget(open, 1);
+  EXPECT_EQ(mount.staged_files(), 0u);
+  EXPECT_EQ(*mount.read(last), "another");
+  EXPECT_EQ(*mount.read_at("00ac"), "another");
+}
+
+// The kernel keeps pages and attributes for each number of a file that was open when its tree became an entry.
+TEST_F(MountOverlayTest, AChangeUnderOneNumberOfAFileIsToldToTheOther) {
+  mount.daemon.set_up(true);
+  Number open = mount.complete_file("00ad", "completed");
+  mount.wait_until_committed();
+  Number named = mount.lookup(kRootNumber, "00ad")->attributes.number;
+  ASSERT_NE(open, named);
+  ASSERT_TRUE(mount.write(open, "CHANGED", 0));
+  EXPECT_TRUE(mount.notifier.heard_number(named));
+  EXPECT_FALSE(mount.notifier.heard_number(open)) << "the kernel made that change itself";
+  ASSERT_TRUE(mount.set(named, {.mode = 0700}));
+  EXPECT_TRUE(mount.notifier.heard_number(open));
+  EXPECT_EQ(mount.attributes(open)->attributes.mode, 0700);
+  EXPECT_EQ(*mount.read(named), "CHANGEDed");
 }
 
 }  // namespace

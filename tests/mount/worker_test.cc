@@ -12,8 +12,7 @@
 #include <random>
 
 #include "tests/support/build_rounds.h"
-#include "tests/support/real_processes.h"
-#include "tests/support/test_mount.h"
+#include "tests/support/real_mount_test.h"
 
 namespace hitfs::testing {
 
@@ -21,17 +20,8 @@ namespace {
 
 namespace stdfs = std::filesystem;
 
-class WorkerTest : public ::testing::Test {
+class WorkerTest : public RealMountTest {
  protected:
-  void SetUp() override {
-    if (auto why = why_no_mount()) GTEST_SKIP() << *why;
-    daemon_.emplace(store_);
-    ASSERT_TRUE(daemon_->ready());
-    mount_.emplace(real_worker(store_));
-    ASSERT_EQ(mount_->failure(), "");
-  }
-  void TearDown() override { mount_.reset(); }
-
   void kill_after(uint64_t requests) {
     auto& read = mount_->slots().counters().read;
     uint64_t until = read + requests;
@@ -52,11 +42,6 @@ class WorkerTest : public ::testing::Test {
     std::ifstream stream(file, std::ios::binary);
     return {std::istreambuf_iterator<char>(stream), {}};
   }
-
-  TempDir work_;
-  stdfs::path store_ = work_ / "store";
-  std::optional<DaemonProcess> daemon_;
-  std::optional<TestMount> mount_;
 };
 
 constexpr const char* kEntry = "0123456789abcdef";

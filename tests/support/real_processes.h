@@ -27,6 +27,7 @@ class DaemonProcess {
   bool ready_ = false;
 };
 
-TestMount::WorkerCommand real_worker(const std::filesystem::path& store);
+// Everything in the mount belongs to `owner`.
+TestMount::WorkerCommand real_worker(const std::filesystem::path& store, uid_t owner = 0);
 
 }  // namespace hitfs::testing

@@ -63,7 +63,7 @@ TestMount::WorkerCommand TestMount::disk_worker(std::string completion, int dire
   };
 }
 
-TestMount::TestMount(WorkerCommand command, std::chrono::seconds limit)
+TestMount::TestMount(WorkerCommand command, std::chrono::seconds limit, bool allow_other)
     : root_(work_ / "mount"), folder_(work_ / "nodes"), command_(std::move(command)) {
   std::filesystem::create_directory(root_);
   std::filesystem::create_directory(folder_);
@@ -73,7 +73,7 @@ TestMount::TestMount(WorkerCommand command, std::chrono::seconds limit)
     return;
   }
   slots_ = std::move(*slots);
-  auto mount = fs::Mount::mount({.mount_point = root_});
+  auto mount = fs::Mount::mount({.mount_point = root_, .allow_other = allow_other});
   if (!mount) {
     failure_ = mount.error().message;
     return;

@@ -32,7 +32,8 @@ class TestMount {
   // believe the attributes of a directory.
   static WorkerCommand disk_worker(std::string completion = "rename", int directory_seconds = 3600);
 
-  explicit TestMount(WorkerCommand command = disk_worker(), std::chrono::seconds limit = std::chrono::seconds(120));
+  explicit TestMount(WorkerCommand command = disk_worker(), std::chrono::seconds limit = std::chrono::seconds(120),
+                     bool allow_other = false);
   ~TestMount();
   TestMount(const TestMount&) = delete;
   TestMount& operator=(const TestMount&) = delete;
