@@ -7,6 +7,7 @@
 #include <iostream>
 #include <thread>
 
+#include "store/mount_lock.h"
 #include "tests/model/folder_subject.h"
 #include "tests/model/model_run.h"
 #include "tests/support/real_processes.h"
@@ -32,6 +33,9 @@ struct Machine {
   TempDir work;
   std::filesystem::path store = work / "store";
   DaemonProcess daemon{store};
+  // As the supervisor holds it: it tells a daemon that the mount lives, and may have files open, though its worker is
+  // dead just now.
+  FileLock lock = hold_mount_lock(StorePaths{store}, "test").value();
   std::optional<TestMount> mount;
 
   Machine() { next_mount(); }
@@ -136,7 +140,8 @@ void run(const MakePair& make, const OperationChooser::Names& names, uint64_t se
   std::cout << text_of(tally, sequences, took.count());
   EXPECT_GT(tally.succeeded, tally.steps / 3);
   EXPECT_GT(tally.looks, tally.steps / 4);
-  if (names.around.empty()) return;
+  // One sequence alone need not have each of them.
+  if (names.around.empty() || std::getenv("HITFS_MODEL_SEED") != nullptr) return;
   for (auto act : {Act::restart, Act::remount, Act::daemon_away}) EXPECT_GT(tally.done[act], 0u);
   EXPECT_GT(tally.entries, 0u);
 }
