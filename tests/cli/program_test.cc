@@ -202,10 +202,15 @@ TEST_F(ProgramTest, ServiceSaysWhenItIsReadyAndWhenItEnds) {
   auto command = hitfs({"start", "--foreground", "--store", store_.root.string()}, folder_.path());
   command.environment["NOTIFY_SOCKET"] = path;
   Process service(command);
+  // What it has kept for it is another test's (SupervisorKillsTest).
   auto next = [&] {
-    char text[256];
-    auto got = ::recv(socket.get(), text, sizeof(text), 0);
-    return std::string(text, got > 0 ? static_cast<size_t>(got) : 0);
+    std::string said = "FDSTORE";
+    while (said.starts_with("FDSTORE")) {
+      char text[256];
+      auto got = ::recv(socket.get(), text, sizeof(text), 0);
+      said.assign(text, got > 0 ? static_cast<size_t>(got) : 0);
+    }
+    return said;
   };
   EXPECT_EQ(next(), "READY=1");
   auto ended = service.stop(kLimit);
