@@ -73,7 +73,8 @@ class CrashPointsTest : public ::testing::TestWithParam<size_t> {
       after_ = look_at(bench.store(), keys_);
     }
     events_ = recorder.take();
-    bool changes = before_.entries != after_.entries || before_.pushes != after_.pushes || keys_.size() == 1;
+    bool changes = before_.entries != after_.entries || before_.pushes != after_.pushes ||
+                   before_.trouble != after_.trouble || keys_.size() == 1;
     EXPECT_TRUE(changes) << "the operation does nothing";
     check_seam(recorder);
   }
