@@ -17,7 +17,8 @@ build=(
 # Tools that tests and demo compare with; a test that misses one skips and says so.
 test=(curl git openssl sqlite3 nginx-light procps xz-utils stress-ng)
 # What .ci/run needs besides: the second compiler with its sanitizers, package building, unit checks.
-ci=(clang-14 libclang-rt-14-dev llvm-14 dpkg-dev file systemd)
+# Python makes the folder that schemathesis, a test tool, is installed in.
+ci=(clang-14 libclang-rt-14-dev llvm-14 dpkg-dev file systemd python3-venv)
 
 die() {
   echo "packages.sh: $*" >&2

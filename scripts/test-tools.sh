@@ -3,25 +3,26 @@
 #
 #   scripts/test-tools.sh [TOOL...]     TOOL: as --list prints them (default: all)
 #
-# Needs node and npm; npm uses the registry that it is configured for. HITFS_TOOLS names another folder.
+# Needs node and npm, python3 with venv; npm and pip use the registries that they are configured for. HITFS_TOOLS names
+# another folder.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # The last releases of five major or minor lines whose cache client differs (tests/clients/README.md).
 nx_versions=(20.8.2 21.6.5 22.6.5 23.3.2 24.0.6)
+schemathesis_version=4.32.5
 
+all=("${nx_versions[@]/#/nx-}" "schemathesis-$schemathesis_version")
 if [[ "${1:-}" == --list ]]; then
-  printf 'nx-%s\n' "${nx_versions[@]}"
+  printf '%s\n' "${all[@]}"
   exit 0
 fi
-[[ $# -gt 0 ]] || set -- "${nx_versions[@]/#/nx-}"
+[[ $# -gt 0 ]] || set -- "${all[@]}"
 tools=${HITFS_TOOLS:-$PWD/build/tools}
 die() {
   echo "test-tools.sh: $*" >&2
   exit 1
 }
-command -v node >/dev/null || die "node is missing (Debian: apt-get install nodejs npm)"
-command -v npm >/dev/null || die "npm is missing (Debian: apt-get install npm)"
 
 # Prints what is really installed, not what was asked for.
 nx_version() { node -p 'require(process.argv[1]).version' "$1/node_modules/nx/package.json" 2>/dev/null || true; }
@@ -45,11 +46,30 @@ install_nx() {
   [[ "$(nx_version "$target")" == "$version" ]] || die "npm installed something else than nx $version in $target"
 }
 
+# In a folder of its own, which cannot be moved: the scripts in it name it. Its version shows only once it is whole.
+install_schemathesis() {
+  local target=$tools/schemathesis
+  local program=$target/bin/schemathesis
+  if [[ "$("$program" --version 2>/dev/null)" != *" $schemathesis_version" ]]; then
+    rm -rf "$target"
+    python3 -m venv "$target" || die "python3 cannot make a folder for itself (Debian: apt-get install python3-venv)"
+    "$target/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$schemathesis_version" ||
+      die "pip could not install schemathesis $schemathesis_version (see above)"
+  fi
+  echo "schemathesis $schemathesis_version: $program"
+}
+
 mkdir -p "$tools"
 rm -rf "$tools"/.nx-*
 for tool in "$@"; do
-  version=${tool#nx-}
-  [[ "$tool" == nx-* && " ${nx_versions[*]} " == *" $version "* ]] || die "unknown tool '$tool' (see --list)"
-  install_nx "$version"
-  echo "nx $(nx_version "$tools/$tool"): $tools/$tool"
+  [[ " ${all[*]} " == *" $tool "* ]] || die "unknown tool '$tool' (see --list)"
+  case "$tool" in
+    nx-*)
+      command -v node >/dev/null || die "node is missing (Debian: apt-get install nodejs npm)"
+      command -v npm >/dev/null || die "npm is missing (Debian: apt-get install npm)"
+      install_nx "${tool#nx-}"
+      echo "nx $(nx_version "$tools/$tool"): $tools/$tool"
+      ;;
+    schemathesis-*) install_schemathesis ;;
+  esac
 done

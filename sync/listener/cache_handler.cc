@@ -27,9 +27,9 @@ HttpReply unknown_token() {
 HttpReply not_here() { return text_reply(404, "not found\n"); }
 HttpReply not_taken(std::string_view why) { return text_reply(403, std::string(why) + "\n"); }
 
-HttpReply wrong_method() {
-  auto reply = text_reply(405, "GET, HEAD and PUT are spoken here\n");
-  reply.headers.emplace_back("Allow", "GET, HEAD, PUT");
+HttpReply wrong_method(const std::string& allowed) {
+  auto reply = text_reply(405, "only " + allowed + " are spoken here\n");
+  reply.headers.emplace_back("Allow", allowed);
   return reply;
 }
 
@@ -74,11 +74,11 @@ std::unique_ptr<HttpTransaction> CacheHandler::begin(const HttpRequest& request)
     return answer(not_taken("this Host is not served here"));
   }
   bool reads = request.method == "GET" || request.method == "HEAD";
-  if (reads && request.path == "/health") return answer(text_reply(200, "ok\n"));
+  if (request.path == "/health") return answer(reads ? text_reply(200, "ok\n") : wrong_method("GET, HEAD"));
   if (reads && request.path == "/" && rules_.kind == ListenerKind::serve) return answer(text_reply(200, kWelcome));
   auto grant = grant_of(request, access_);
   if (!grant) return answer(unknown_token());
-  if (!reads && request.method != "PUT") return answer(wrong_method());
+  if (!reads && request.method != "PUT") return answer(wrong_method("GET, HEAD, PUT"));
   return cache_request(request, *grant);
 }
 
