@@ -34,10 +34,7 @@ class ProgramTest : public ::testing::Test {
     return Process(hitfs(std::move(arguments), folder_.path())).wait(kLimit);
   }
   static void write(const std::filesystem::path& path, const std::string& text) { std::ofstream(path) << text; }
-  static std::string read(const std::filesystem::path& path) {
-    std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
+  static std::string read(const std::filesystem::path& path) { return read_all(path); }
 
   // The supervisor that holds the store, as its status says.
   pid_t supervisor_pid() {
