@@ -136,12 +136,15 @@ void EventLoop::reap() {
   for (auto& [callback, status] : ended) callback(status);
 }
 
+// The processes that a mount worker forks (fs/edge), by the names that they give themselves.
+static bool is_of_a_worker(std::string_view comm) { return comm == "hitfs-notify\n" || comm == "hitfs-undertake\n"; }
+
 // Never waitpid(-1): another thread may be waiting for its fusermount3.
 void EventLoop::reap_adopted() {
   siginfo_t info{};
   while (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
     auto name = io::read_file("/proc/" + std::to_string(info.si_pid) + "/comm", 64);
-    if (!name || *name != "hitfs-notify\n") return;
+    if (!name || !is_of_a_worker(*name)) return;
     ::waitpid(info.si_pid, nullptr, 0);
     info = {};
   }

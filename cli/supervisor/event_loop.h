@@ -40,7 +40,7 @@ class EventLoop {
   void on_terminate(Callback terminated) { terminated_ = std::move(terminated); }
   void on_hangup(Callback hung_up) { hung_up_ = std::move(hung_up); }
   // Calls `ended` with the wait status once, when that child of ours ends. What a killed mount worker leaves behind
-  // (its notify process) becomes our child and is reaped without a word.
+  // (its notify process, its undertaker) becomes our child and is reaped without a word.
   void on_exit(pid_t child, std::function<void(int status)> ended);
 
   // From any thread: runs `callback` soon on the loop's.
