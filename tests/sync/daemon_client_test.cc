@@ -117,9 +117,9 @@ TEST_F(DaemonClientTest, ReachesASocketBehindALongPath) {
 TEST_F(DaemonClientTest, ThousandsOfFetchesAreEachAnsweredOnce) {
   daemon_.answer("/v1/fetch", R"({"outcome": "here", "entry": 7, "why": ""})");
   daemon_.start(paths_);
+  Guarded<int> here(0);  // outlives the client's thread, which wakes us
   auto client = DaemonClient::open(paths_);
   constexpr int kMany = 3000;
-  Guarded<int> here(0);
   for (int i = 0; i < kMany; ++i) {
     client->fetch(kKey, std::chrono::seconds(60), [&](FetchReply reply) {
       EXPECT_EQ(reply.outcome, FetchOutcome::here) << reply.why;
@@ -134,8 +134,8 @@ TEST_F(DaemonClientTest, ThousandsOfFetchesAreEachAnsweredOnce) {
 
 TEST_F(DaemonClientTest, FetchesBeyondTheConnectionLimitStillKeepTheirWait) {
   daemon_.start(paths_);  // nobody answers /v1/fetch
+  Guarded<int> ended(0);  // outlives the client's thread, which wakes us
   auto client = DaemonClient::open(paths_);
-  Guarded<int> ended(0);
   auto done = [&](FetchReply reply) {
     EXPECT_EQ(reply.outcome, FetchOutcome::unavailable);
     ++*ended.lock();
