@@ -48,9 +48,7 @@ void CommitQueue::resume() {
   {
     auto state = state_.lock();
     for (auto& [tree, job] : state->jobs) {
-      if (job.state == Job::State::running) continue;
-      try_again(*state, tree, job);
-      job.due = clock_.now();
+      if (job.state != Job::State::running) try_again(*state, tree, job);
     }
   }
   wake();
@@ -60,9 +58,7 @@ void CommitQueue::again(const std::string& name) {
   {
     auto state = state_.lock();
     for (auto& [tree, job] : state->jobs) {
-      if (job.state != Job::State::refused || job.name != name) continue;
-      try_again(*state, tree, job);
-      job.due = clock_.now();
+      if (job.state == Job::State::refused && job.name == name) try_again(*state, tree, job);
     }
   }
   wake();
@@ -94,9 +90,10 @@ void CommitQueue::when_settled(std::set<uint64_t> trees, Milliseconds patience, 
   }
 }
 
-void CommitQueue::try_again(State& state, uint64_t tree, Job& job) {
+void CommitQueue::try_again(State& state, uint64_t tree, Job& job) const {
   state.by_name[job.name].insert(tree);
   job.state = Job::State::waiting;
+  job.due = clock_.now();
 }
 
 // The first tree whose time has come and that has no older one of its name before it; else when to look again.

@@ -70,7 +70,7 @@ class CommitQueue {
   void run(const std::stop_token& stop);
   void watch_waiters(const std::stop_token& stop);
   std::optional<uint64_t> next(State& state, MonotonicTime& due) const;
-  static void try_again(State& state, uint64_t tree, Job& job);
+  void try_again(State& state, uint64_t tree, Job& job) const;
   void settle(uint64_t tree, CommitOutcome outcome);
   void wake();
 

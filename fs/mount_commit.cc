@@ -57,14 +57,7 @@ CommitOutcome MountFilesystem::commit_tree(uint64_t tree, const std::stop_token&
 
 // A tree that the store does not take and that was removed here would lie in staging for nobody.
 bool MountFilesystem::drop_unlinked(uint64_t tree) {
-  auto log = log_.lock();
-  {
-    auto state = state_.lock();
-    const auto& frozen = state->names.trees().at(tree);
-    auto link = state->names.own_names(kRootNumber)->find(frozen.name);
-    if (link && link->number == frozen.numbers[0]) return false;
-  }
-  return drop_tree(log, tree);
+  return drop_when(tree, [](const NameTree& names, const FrozenTree& frozen) { return !names.link_of(frozen); });
 }
 
 // Of a task that failed, or of nobody knows what: shown here as it was made, and never anywhere else.
@@ -77,15 +70,22 @@ CommitOutcome MountFilesystem::keep_here(uint64_t tree) {
 
 // A tree whose name was completed again before it was handed over is nobody's entry any more.
 bool MountFilesystem::drop_superseded(uint64_t tree) {
+  return drop_when(tree, [tree](const NameTree& names, const FrozenTree& frozen) {
+    const auto& trees = names.trees();
+    return std::any_of(trees.upper_bound(tree), trees.end(),
+                       [&](const auto& later) { return later.second.name == frozen.name; });
+  });
+}
+
+// True when the tree is no more; one that another thread has dropped is.
+bool MountFilesystem::drop_when(uint64_t tree,
+                                const std::function<bool(const NameTree&, const FrozenTree&)>& unwanted) {
   auto log = log_.lock();
   {
     auto state = state_.lock();
-    const auto& trees = state->names.trees();
-    auto found = trees.find(tree);
-    if (found == trees.end()) return true;
-    bool superseded = std::any_of(std::next(found), trees.end(),
-                                  [&](const auto& later) { return later.second.name == found->second.name; });
-    if (!superseded) return false;
+    auto found = state->names.trees().find(tree);
+    if (found == state->names.trees().end()) return true;
+    if (!unwanted(state->names, found->second)) return false;
   }
   return drop_tree(log, tree);
 }

@@ -178,6 +178,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   CommitOutcome commit_tree(uint64_t tree, const std::stop_token& stop);
   bool drop_superseded(uint64_t tree);
   bool drop_unlinked(uint64_t tree);
+  bool drop_when(uint64_t tree, const std::function<bool(const NameTree&, const FrozenTree&)>& unwanted);
   bool drop_older(Log& log, uint64_t tree);
   bool drop_tree(Log& log, uint64_t tree);
   void keep_times(Number number);

@@ -46,8 +46,7 @@ class RecentCommits {
     if (record.op != NameOp::committed) return;
     auto tree = names.trees().find(record.tree);
     if (tree == names.trees().end()) return;
-    auto link = names.own_names(kRootNumber)->find(tree->second.name);
-    if (link && link->number == tree->second.numbers[0]) add(tree->second.name, link->sequence);
+    if (auto link = names.link_of(tree->second)) add(tree->second.name, link->sequence);
   }
   [[nodiscard]] const Names& names() const { return names_; }
 

@@ -288,7 +288,7 @@ void NameTree::become_entry(uint64_t tree, uint64_t entry_id) {
     }
     for (auto& [name, link] : moved) it->second.names.link(name, {canonical(link.number), link.sequence});
   }
-  if (auto link = root_.find(frozen.name); link && link->number == frozen.numbers[0]) root_.unlink(frozen.name);
+  if (link_of(frozen)) root_.unlink(frozen.name);
   auto whiteout = whiteouts_.find(frozen.name);
   if (whiteout == whiteouts_.end()) return;
   if (whiteout->second.tree == tree) {
@@ -315,7 +315,7 @@ void NameTree::drop_tree(uint64_t tree) {
   if (found == trees_.end()) return;
   FrozenTree frozen = std::move(found->second);
   trees_.erase(found);
-  if (auto link = root_.find(frozen.name); link && link->number == frozen.numbers[0]) root_.unlink(frozen.name);
+  if (link_of(frozen)) root_.unlink(frozen.name);
   for (Number number : frozen.numbers) {
     auto* node = find(number);
     if (node == nullptr) continue;
@@ -336,8 +336,7 @@ void NameTree::thaw(uint64_t tree) {
   auto found = trees_.find(tree);
   if (found == trees_.end()) return;
   const auto& frozen = found->second;
-  auto link = root_.find(frozen.name);
-  if (!link || link->number != frozen.numbers[0]) return drop_tree(tree);
+  if (!link_of(frozen)) return drop_tree(tree);
   bool changed = std::any_of(frozen.numbers.begin(), frozen.numbers.end(),
                              [&](Number number) { return overlays_.contains(number); });
   if (changed) return;

@@ -117,6 +117,8 @@ class NameTree {
   void drop_whiteout(std::string_view name);
 
   [[nodiscard]] const std::map<uint64_t, FrozenTree>& trees() const { return trees_; }
+  // The link by which a frozen tree is shown at the top; none when its name was removed, or is another's now.
+  [[nodiscard]] std::optional<Names::Link> link_of(const FrozenTree& tree) const;
   [[nodiscard]] const std::unordered_map<Number, Alias>& aliases() const { return aliases_; }
   [[nodiscard]] bool has_alias_into(uint64_t entry_id) const { return alias_counts_.contains(entry_id); }
   void drop_alias(Number number);

@@ -66,6 +66,11 @@ void NameTree::drop_alias(Number number) {
   aliases_.erase(found);
 }
 
+std::optional<Names::Link> NameTree::link_of(const FrozenTree& tree) const {
+  auto link = root_.find(tree.name);
+  return link && link->number == tree.numbers[0] ? link : std::nullopt;
+}
+
 std::vector<Number> NameTree::other_numbers(Number number) const {
   Number target = canonical(number);
   std::vector<Number> others;
@@ -125,9 +130,7 @@ void NameTree::snapshot(const Emit& emit) const {
   for (Number number : orphans_) emit_node(number, *node(number), 0, "", 0, emit);
   for (const auto& [id, tree] : trees_) {
     const auto* top = node(tree.numbers[0]);
-    auto shown = root_.find(tree.name);
-    bool emitted = shown && shown->number == tree.numbers[0];
-    if (top != nullptr && !emitted) emit_node(tree.numbers[0], *top, 0, "", 0, emit);
+    if (top != nullptr && !link_of(tree)) emit_node(tree.numbers[0], *top, 0, "", 0, emit);
   }
   for (const auto& [id, tree] : trees_) {
     emit({.op = NameOp::complete, .number = tree.numbers[0], .tree = id, .name = tree.name});
