@@ -93,6 +93,7 @@ void expect_same_after_snapshot(const NameTree& tree) {
   auto first = snapshot_of(tree);
   auto again = tree_of(first);
   expect_names(again);
+  promise(snapshot_of(again).size() <= first.size(), "a snapshot does not grow");
   promise(again.next_number() >= tree.next_number() && again.next_tree() >= tree.next_tree(), "numbers go on");
 }
 
