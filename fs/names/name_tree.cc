@@ -65,7 +65,7 @@ void NameTree::begin_session(const NameRecord& record) {
 }
 
 void NameTree::make_node(const NameRecord& record) {
-  if (!is_staging(record.number)) return;
+  if (!is_staging(record.number) || aliases_.contains(record.number)) return;
   StagedNode node;
   node.type = record.op == NameOp::create           ? FileType::file
               : record.op == NameOp::make_directory ? FileType::directory

@@ -47,7 +47,9 @@ void NameTree::promote(const NameRecord& record) {
   freeze(record.value, record.tree, record.name);
 }
 
+// A number is a node or an alias, and leads to an entry: never back to this mount.
 void NameTree::add_alias(Number number, Alias alias) {
+  if (find(number) != nullptr || !is_committed(alias.target) || aliases_.contains(number)) return;
   ++alias_counts_[alias.entry_id];
   alias_of_.emplace(alias.target, number);
   aliases_[number] = std::move(alias);

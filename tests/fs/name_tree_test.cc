@@ -92,6 +92,18 @@ TEST(NameTreeTest, WhatIsPromotedIsNew) {
   EXPECT_TRUE(tree.trees().empty());
 }
 
+TEST(NameTreeTest, AnAliasLeadsToAnEntry) {
+  auto alias = [](Number number, Number target) {
+    return NameRecord{.op = NameOp::alias, .number = number, .other_parent = kFirstCommitted, .value = target};
+  };
+  auto tree = tree_of({directory(kA, kRootNumber, "a"), alias(kA, kFirstCommitted), alias(kB, kA),
+                       alias(kA + 2, kFirstCommitted + 2), directory(kA + 2, kRootNumber, "b")});
+  EXPECT_EQ(tree.canonical(kA), kA) << "it is a node";
+  EXPECT_EQ(tree.canonical(kB), kB) << "not to a number of this mount";
+  EXPECT_EQ(tree.canonical(kA + 2), kFirstCommitted + 2);
+  EXPECT_EQ(tree.node(kA + 2), nullptr) << "it is an alias";
+}
+
 // The first input of the fuzzer that a snapshot of was longer than the log.
 TEST(NameTreeTest, ASnapshotOfASnapshotIsNotLonger) {
   auto tree = tree_of({directory(kA, kRootNumber, "a"),

@@ -160,6 +160,7 @@ Records orders(Input& input) {
     record.parent = small_number(input);
     record.other_parent = small_number(input);
     record.value = input.number<uint8_t>() % 8;
+    if (record.op == NameOp::committed || record.op == NameOp::alias) record.value += kFirstCommitted;
     record.tree = input.number<uint8_t>() % 4;
     record.time_ns = input.number<int16_t>();
     if (record.unique % 4 == 1) record.mode = 0750;
