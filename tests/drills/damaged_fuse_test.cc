@@ -210,4 +210,17 @@ TEST_F(DamagedFuseTest, IsRefusedAndDisturbsNobody) {
   EXPECT_GT(carried_out_, 0) << "some are good still";
 }
 
+// `touch -d @90000000000000000`: a kernel does send that.
+TEST_F(DamagedFuseTest, ATimeThatIsTooLateIsTheLastOne) {
+  fuse_setattr_in in{};
+  in.valid = FATTR_MTIME;
+  for (int64_t seconds : {int64_t{90'000'000'000'000'000}, INT64_MAX, -int64_t{90'000'000'000'000'000}, INT64_MIN}) {
+    in.mtime = static_cast<uint64_t>(seconds);
+    auto answer = kernel_.call(FUSE_SETATTR, directory_, raw(in));
+    ASSERT_EQ(answer.error, 0);
+    auto shown = static_cast<int64_t>(answer.as<fuse_attr_out>().attr.mtime);
+    EXPECT_GT(seconds > 0 ? shown : -shown, 9'223'372'000) << seconds;
+  }
+}
+
 }  // namespace hitfs::fs
