@@ -24,6 +24,8 @@ constexpr size_t kMaxCopiedBytes = 8192;
 constexpr std::string_view kPlaces = "`'<>bB";
 // Ways without a byte x length: at most a quarter of a second (measured).
 constexpr size_t kMaxEmptyWays = 1 << 14;
+// And where there are places, behind which the library doubles what it goes.
+constexpr size_t kMaxWaysBehindPlaces = 8;
 
 // The larger number in "{3,5}", whose '{' stands at `at`, which is moved to its end; none when one is beyond kMaxCount.
 std::optional<int> count_at(std::string_view pattern, size_t& at) {
@@ -134,7 +136,8 @@ class EmptyWays {
   [[nodiscard]] bool too_many(size_t length) {
     while (!around_.empty()) close();
     alternative();
-    return alternatives_.parts > kMaxEmptyWays / std::max<size_t>(length, 1);
+    auto most = alternatives_.place ? kMaxWaysBehindPlaces : kMaxEmptyWays / std::max<size_t>(length, 1);
+    return alternatives_.parts > most;
   }
 
  private:
