@@ -82,8 +82,8 @@ class DirectoryFiller {
 
 // Kernel references, kept in shared memory so that they outlive a worker: one counter per committed entry (its id), and
 // one per staging number (2^52 and above), because the bytes of an unlinked file that is still open must be there for
-// the next worker too. drop() below zero stays at zero; a table that is full answers a count above zero for what it
-// cannot hold, so that nothing is freed too early. Safe from several threads.
+// the next worker too. drop() below zero stays at zero; a table that was full answers counts above zero from then on,
+// so that nothing is freed too early. Safe from several threads.
 class References {
  public:
   virtual ~References() = default;

@@ -3,7 +3,9 @@
 #include <linux/fs.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -150,7 +152,13 @@ void on_getattr(fuse_req_t req, fuse_ino_t number, fuse_file_info*) {
   filesystem(req).get_attributes(caller(req), number, attributes_reply(req, "GETATTR"));
 }
 
-int64_t nanoseconds_of(const timespec& time) { return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
+// What lies before 1677 or after 2262 is the first or last moment of that range.
+int64_t nanoseconds_of(const timespec& time) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  constexpr int64_t kLast = INT64_MAX / kSecond - 1;
+  if (time.tv_sec > kLast) return INT64_MAX;
+  return std::max(int64_t{time.tv_sec}, -kLast) * kSecond + std::clamp<int64_t>(time.tv_nsec, 0, kSecond - 1);
+}
 
 AttributeChange change_of(const struct stat& info, int set) {
   AttributeChange change;

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "fs/edge/current_request.h"
+#include "fs/edge/request_check.h"
 #include "fs/request_progress.h"
 #include "fs/slots/request_counters.h"
 #include "store/base/log.h"
@@ -229,6 +230,12 @@ bool FuseServer::read_request(SlotIndex slot) {
     return again;
   }
   if (got == 0) return false;
+  if (static_cast<size_t>(got) < sizeof(fuse_in_header)) {
+    slots_->clear(slot);
+    return true;
+  }
+  // As long as it is, whatever it says.
+  slots_->request(slot).len = static_cast<uint32_t>(got);
   slots_->descriptor(slot).since_ns = system_clock().now().time_since_epoch().count();
   auto& counters = slots_->counters();
   ++counters.read;
@@ -237,12 +244,25 @@ bool FuseServer::read_request(SlotIndex slot) {
 }
 
 void FuseServer::serve(SlotIndex slot) {
+  if (!is_well_formed(slots_->request_bytes(slot))) return refuse(slot);
   switch (slots_->request(slot).opcode) {
     case FUSE_FORGET:
     case FUSE_BATCH_FORGET: return forget(slot);
     case FUSE_INTERRUPT: return interrupt(slot);
     default: return execute(slot);
   }
+}
+
+// No kernel sent it. What takes no answer gets none.
+void FuseServer::refuse(SlotIndex slot) {
+  const auto& asked = slots_->request(slot);
+  kLog.error("request_damaged operation={} bytes={}", operation_name(asked.opcode), asked.len);
+  uint64_t unique = asked.unique;
+  bool takes_none = asked.opcode == FUSE_FORGET || asked.opcode == FUSE_BATCH_FORGET || asked.opcode == FUSE_INTERRUPT;
+  if (takes_none || unique == init_unique_) return in_flight_.give_back(slot);
+  in_flight_.begin(unique, slot);
+  answer(unique, EIO);
+  in_flight_.finish(unique, slot);
 }
 
 void FuseServer::execute(SlotIndex slot) {
@@ -284,9 +304,7 @@ void FuseServer::forget(SlotIndex slot) {
 void FuseServer::interrupt(SlotIndex slot) {
   auto bytes = slots_->request_bytes(slot);
   fuse_interrupt_in target{};
-  if (bytes.size() >= sizeof(fuse_in_header) + sizeof(target)) {
-    std::memcpy(&target, bytes.data() + sizeof(fuse_in_header), sizeof(target));
-  }
+  std::memcpy(&target, bytes.data() + sizeof(fuse_in_header), sizeof(target));
   uint64_t own = slots_->request(slot).unique;
   in_flight_.give_back(slot);
   if (in_flight_.interrupt(target.unique)) return filesystem_->interrupt(target.unique);

@@ -70,6 +70,7 @@ class FuseServer {
   void read_requests();
   bool read_request(SlotIndex slot);
   void serve(SlotIndex slot);
+  void refuse(SlotIndex slot);
   void execute(SlotIndex slot);
   void process(std::span<std::byte> request);
   void forget(SlotIndex slot);

@@ -50,7 +50,7 @@ void NameTree::begin_session(const NameRecord& record) {
     aliases_.clear();
     alias_of_.clear();
     alias_counts_.clear();
-    for (auto& [number, overlay] : overlays_) orphan_below(overlay.names);
+    for (auto& [number, overlay] : overlays_) orphan_below(std::move(overlay.names));
     overlays_.clear();
   }
   bool same_boot = boot_id_.empty() || boot_id_ == record.name;
@@ -65,6 +65,7 @@ void NameTree::begin_session(const NameRecord& record) {
 }
 
 void NameTree::make_node(const NameRecord& record) {
+  if (!is_staging(record.number) || aliases_.contains(record.number)) return;
   StagedNode node;
   node.type = record.op == NameOp::create           ? FileType::file
               : record.op == NameOp::make_directory ? FileType::directory
@@ -114,6 +115,7 @@ void NameTree::touch(Number directory, int64_t time_ns) {
 // Whether the directory is `top` or somewhere below it. What is frozen never gets names of its own again, and keeps the
 // place that it had.
 bool NameTree::lies_within(Number directory, Number top) const {
+  if (directory != top && node(top)->children.empty()) return false;
   for (size_t steps = 0; steps <= nodes_.size(); ++steps) {
     if (directory == top) return true;
     const auto* above = node(directory);
@@ -123,11 +125,29 @@ bool NameTree::lies_within(Number directory, Number top) const {
   return true;
 }
 
+// What gets a name is there, and does not come to lie within itself. What is frozen gets names in its own tree only,
+// and its directories none.
+bool NameTree::may_link(Number directory, Number number) const {
+  const auto* what = node(number);
+  if (what == nullptr) return is_committed(number);
+  if (what->tree == 0) return what->type != FileType::directory || !lies_within(directory, number);
+  const auto* where = node(directory);
+  return where != nullptr && where->tree == what->tree && what->type != FileType::directory;
+}
+
+// What is not frozen has one name.
+void NameTree::leave_name(Number number, const StagedNode& node) {
+  if (node.parent == 0) return;
+  auto* names = names_for_change(node.parent);
+  auto former = names == nullptr ? std::nullopt : names->find(node.name);
+  if (former && former->number == number) names->unlink(node.name);
+}
+
 void NameTree::link(Number directory, std::string_view name, Number number, uint64_t sequence, int64_t time_ns) {
   auto* names = names_for_change(directory);
-  if (names == nullptr) return;
+  if (names == nullptr || !may_link(canonical(directory), number)) return;
   auto* node = find(number);
-  if (node != nullptr && node->type == FileType::directory && lies_within(canonical(directory), number)) return;
+  if (node != nullptr && node->tree == 0) leave_name(number, *node);
   if (auto old = names->find(name); old && old->number != number) detach(old->number);
   if (sequence == 0 || names->is_taken(sequence, name)) sequence = next_sequence_;
   next_sequence_ = std::max(next_sequence_, sequence + 1);
@@ -163,13 +183,18 @@ void NameTree::detach(Number number) {
   orphans_.insert(number);
 }
 
-void NameTree::orphan_below(const Names& names) {
-  for (const auto& [name, link] : names.all()) {
-    auto* node = find(link.number);
-    if (node == nullptr || node->tree != 0) continue;
-    detach(link.number);
-    Names below = std::exchange(node->children, {});
-    orphan_below(below);
+// However deep they lie.
+void NameTree::orphan_below(Names names) {
+  std::vector<Names> levels;
+  for (levels.push_back(std::move(names)); !levels.empty();) {
+    Names level = std::move(levels.back());
+    levels.pop_back();
+    for (const auto& [name, link] : level.all()) {
+      auto* node = find(link.number);
+      if (node == nullptr || node->tree != 0) continue;
+      detach(link.number);
+      if (!node->children.empty()) levels.push_back(std::exchange(node->children, {}));
+    }
   }
 }
 
@@ -217,138 +242,6 @@ void NameTree::change_attributes(const NameRecord& record) {
   if (record.atime_ns) overlay.atime_ns = record.atime_ns;
 }
 
-// Numbers the nodes breadth-first with the names of a directory sorted by their bytes: the canonical order of
-// manifests.
-void NameTree::freeze(Number root, uint64_t tree, std::string_view name) {
-  next_tree_ = std::max(next_tree_, tree + 1);
-  if (find(root) == nullptr) return;
-  FrozenTree frozen;
-  frozen.name = name;
-  frozen.numbers.push_back(root);
-  std::unordered_set<Number> met{root};
-  for (size_t i = 0; i < frozen.numbers.size(); ++i) {
-    auto* node = find(frozen.numbers[i]);
-    node->tree = tree;
-    node->position = static_cast<uint32_t>(i);
-    orphans_.erase(frozen.numbers[i]);
-    std::vector<std::pair<std::string_view, Number>> below;
-    for (const auto& [child, link] : node->children.all()) {
-      if (find(link.number) != nullptr && met.insert(link.number).second) below.emplace_back(child, link.number);
-    }
-    std::sort(below.begin(), below.end());
-    for (const auto& [child, number] : below) frozen.numbers.push_back(number);
-  }
-  trees_[tree] = std::move(frozen);
-}
-
-void NameTree::promote(const NameRecord& record) {
-  Number lower = canonical(record.number);
-  StagedNode node;
-  node.mode = record.mode.value_or(0644);
-  node.mtime_ns = record.time_ns;
-  overlays_.erase(lower);
-  nodes_[record.value] = std::move(node);
-  link(kRootNumber, record.name, record.value, 0, record.time_ns);
-  freeze(record.value, record.tree, record.name);
-}
-
-void NameTree::add_alias(Number number, Alias alias) {
-  ++alias_counts_[alias.entry_id];
-  alias_of_.emplace(alias.target, number);
-  aliases_[number] = std::move(alias);
-}
-
-void NameTree::become_entry(uint64_t tree, uint64_t entry_id) {
-  auto found = trees_.find(tree);
-  if (found == trees_.end()) return;
-  FrozenTree frozen = std::move(found->second);
-  trees_.erase(found);
-  // The entry may have been here before with the same bytes: what this mount had removed inside is there again.
-  drop_overlays(entry_id, frozen.numbers.size());
-  for (size_t position = 0; position < frozen.numbers.size(); ++position) {
-    Number number = frozen.numbers[position];
-    Number committed = entry_id + position;
-    auto node = nodes_.extract(number);
-    if (!node) continue;
-    orphans_.erase(number);
-    auto children = std::make_shared<const Names>(std::move(node.mapped().children));
-    add_alias(number, {committed, entry_id, children->empty() ? nullptr : std::move(children)});
-    if (auto changed = overlays_.extract(number)) {
-      changed.key() = committed;
-      overlays_.insert(std::move(changed));
-    }
-  }
-  // Names inside that this mount moved point to the committed numbers now.
-  for (auto it = overlays_.lower_bound(entry_id); it != overlays_.end() && it->first < entry_id + frozen.numbers.size();
-       ++it) {
-    std::vector<std::pair<std::string, Names::Link>> moved;
-    for (const auto& [name, link] : it->second.names.all()) {
-      if (canonical(link.number) != link.number) moved.emplace_back(name, link);
-      if (auto* node = find(link.number)) node->parent = it->first;
-    }
-    for (auto& [name, link] : moved) it->second.names.link(name, {canonical(link.number), link.sequence});
-  }
-  if (link_of(frozen)) root_.unlink(frozen.name);
-  auto whiteout = whiteouts_.find(frozen.name);
-  if (whiteout == whiteouts_.end()) return;
-  if (whiteout->second.tree == tree) {
-    whiteout->second = {std::max(whiteout->second.entry_id, entry_id), 0};
-  } else if (whiteout->second.tree == 0 && !root_.find(frozen.name)) {
-    whiteouts_.erase(whiteout);
-  }
-}
-
-// A file of a dropped tree that a program has open keeps what was written to it.
-void NameTree::keep_changes(Number number, StagedNode& node) {
-  auto changed = overlays_.extract(number);
-  if (!changed) return;
-  auto& overlay = changed.mapped();
-  orphan_below(overlay.names);
-  node.mode = overlay.mode.value_or(node.mode);
-  node.mtime_ns = overlay.mtime_ns.value_or(node.mtime_ns);
-  if (overlay.atime_ns) node.atime_ns = overlay.atime_ns;
-  if (overlay.data != 0) overlay_for(number).data = overlay.data;
-}
-
-void NameTree::drop_tree(uint64_t tree) {
-  auto found = trees_.find(tree);
-  if (found == trees_.end()) return;
-  FrozenTree frozen = std::move(found->second);
-  trees_.erase(found);
-  if (link_of(frozen)) root_.unlink(frozen.name);
-  for (Number number : frozen.numbers) {
-    auto* node = find(number);
-    if (node == nullptr) continue;
-    node->tree = 0;
-    node->children = {};
-    detach(number);
-    keep_changes(number, *node);
-  }
-  auto whiteout = whiteouts_.find(frozen.name);
-  if (whiteout == whiteouts_.end() || whiteout->second.tree != tree) return;
-  whiteout->second.tree = 0;
-  if (whiteout->second.entry_id == 0) whiteouts_.erase(whiteout);
-}
-
-// What was changed in the tree since it was frozen stays with it: then it stays frozen, for nobody. A tree that has
-// lost its name goes.
-void NameTree::thaw(uint64_t tree) {
-  auto found = trees_.find(tree);
-  if (found == trees_.end()) return;
-  const auto& frozen = found->second;
-  if (!link_of(frozen)) return drop_tree(tree);
-  bool changed = std::any_of(frozen.numbers.begin(), frozen.numbers.end(),
-                             [&](Number number) { return overlays_.contains(number); });
-  if (changed) return;
-  for (Number number : frozen.numbers) {
-    auto* node = find(number);
-    if (node == nullptr) continue;
-    node->tree = 0;
-    node->position = 0;
-  }
-  trees_.erase(found);
-}
-
 bool NameTree::is_whole(uint64_t first, uint64_t span) const {
   auto end = overlays_.lower_bound(first + span);
   return std::none_of(overlays_.lower_bound(first), end,
@@ -368,7 +261,7 @@ void NameTree::drop_overlays(Number first, uint64_t span) {
   for (auto it = begin; it != end; ++it) {
     if (it->second.data != 0) dropped_.data.push_back(it->second.data);
     dropped_.numbers.push_back(it->first);
-    orphan_below(it->second.names);
+    orphan_below(std::move(it->second.names));
   }
   overlays_.erase(begin, end);
 }

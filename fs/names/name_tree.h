@@ -163,14 +163,17 @@ class NameTree {
   void begin_session(const NameRecord& record);
   void make_node(const NameRecord& record);
   void link(Number directory, std::string_view name, Number number, uint64_t sequence, int64_t time_ns);
+  [[nodiscard]] bool may_link(Number directory, Number number) const;
   [[nodiscard]] bool lies_within(Number directory, Number top) const;
+  void leave_name(Number number, const StagedNode& node);
   void unlink(Number directory, std::string_view name, int64_t time_ns);
   void detach(Number number);
-  void orphan_below(const Names& names);
+  void orphan_below(Names names);
   void hide_pending(Number directory, std::string_view name);
   void remove(const NameRecord& record);
   void rename(const NameRecord& record);
   void change_attributes(const NameRecord& record);
+  [[nodiscard]] bool may_freeze(Number root, uint64_t tree) const;
   void freeze(Number root, uint64_t tree, std::string_view name);
   void promote(const NameRecord& record);
   void become_entry(uint64_t tree, uint64_t entry_id);
@@ -185,8 +188,10 @@ class NameTree {
   Overlay& overlay_for(Number number);
 
   void emit_names(Number directory, const Names& names, bool in_overlay, const Emit& emit) const;
-  void emit_node(Number number, const StagedNode& node, Number parent, std::string_view name, uint64_t sequence,
+  void emit_made(Number number, const StagedNode& node, Number parent, std::string_view name, uint64_t sequence,
                  const Emit& emit) const;
+  void emit_time(Number number, const Emit& emit) const;
+  void emit_nameless(Number number, const Emit& emit) const;
   void emit_overlays(const Emit& emit) const;
 
   uint64_t connection_ = 0;

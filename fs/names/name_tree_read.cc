@@ -1,4 +1,4 @@
-// What a NameTree knows, and how it is written out again; apply() is in name_tree.cc.
+// What a NameTree knows, and how it is written out again; apply() is in name_tree.cc and name_tree_frozen.cc.
 #include "fs/names/name_tree.h"
 
 namespace hitfs::fs {
@@ -127,10 +127,10 @@ void NameTree::snapshot(const Emit& emit) const {
         .name = boot_id_});
   for (uint64_t unique : done_order_) emit({.op = NameOp::done, .unique = unique, .number = done_.at(unique)});
   emit_names(kRootNumber, root_, false, emit);
-  for (Number number : orphans_) emit_node(number, *node(number), 0, "", 0, emit);
+  for (Number number : orphans_) emit_nameless(number, emit);
   for (const auto& [id, tree] : trees_) {
     const auto* top = node(tree.numbers[0]);
-    if (top != nullptr && !link_of(tree)) emit_node(tree.numbers[0], *top, 0, "", 0, emit);
+    if (top != nullptr && !link_of(tree)) emit_nameless(tree.numbers[0], emit);
   }
   for (const auto& [id, tree] : trees_) {
     emit({.op = NameOp::complete, .number = tree.numbers[0], .tree = id, .name = tree.name});
@@ -146,19 +146,38 @@ void NameTree::snapshot(const Emit& emit) const {
   emit({.op = NameOp::attributes, .number = kRootNumber, .mode = root_mode_, .mtime_ns = root_mtime_ns_});
 }
 
+// A directory's children come between the record that makes it and the one that gives it its time. With a stack of its
+// own: nobody bounds how deep directories lie.
 void NameTree::emit_names(Number directory, const Names& names, bool in_overlay, const Emit& emit) const {
-  for (const auto& [name, link] : names.all()) {
+  struct Level {
+    Number directory;
+    const Names& names;
+    decltype(names.all().begin()) next;
+  };
+  std::vector<Level> levels{{directory, names, names.all().begin()}};
+  while (!levels.empty()) {
+    auto& level = levels.back();
+    if (level.next == level.names.all().end()) {
+      if (levels.size() > 1) emit_time(level.directory, emit);
+      levels.pop_back();
+      continue;
+    }
+    const auto& [name, link] = *level.next++;
     const auto* child = node(link.number);
-    bool is_reference = child == nullptr || (in_overlay && child->tree != 0);
+    bool is_reference = child == nullptr || (in_overlay && levels.size() == 1 && child->tree != 0);
     if (is_reference) {
-      emit({.op = NameOp::link, .number = link.number, .parent = directory, .value = link.sequence, .name = name});
-    } else {
-      emit_node(link.number, *child, directory, name, link.sequence, emit);
+      emit(
+          {.op = NameOp::link, .number = link.number, .parent = level.directory, .value = link.sequence, .name = name});
+      continue;
+    }
+    emit_made(link.number, *child, level.directory, name, link.sequence, emit);
+    if (child->type == FileType::directory) {
+      levels.push_back({link.number, child->children, child->children.all().begin()});
     }
   }
 }
 
-void NameTree::emit_node(Number number, const StagedNode& node, Number parent, std::string_view name, uint64_t sequence,
+void NameTree::emit_made(Number number, const StagedNode& node, Number parent, std::string_view name, uint64_t sequence,
                          const Emit& emit) const {
   NameOp op = node.type == FileType::file        ? NameOp::create
               : node.type == FileType::directory ? NameOp::make_directory
@@ -172,9 +191,19 @@ void NameTree::emit_node(Number number, const StagedNode& node, Number parent, s
         .atime_ns = node.atime_ns,
         .name = std::string(name),
         .other_name = node.target});
-  if (node.type != FileType::directory) return;
-  emit_names(number, node.children, false, emit);
-  emit({.op = NameOp::attributes, .number = number, .mtime_ns = node.mtime_ns});
+}
+
+void NameTree::emit_time(Number number, const Emit& emit) const {
+  emit({.op = NameOp::attributes, .number = number, .mtime_ns = node(number)->mtime_ns});
+}
+
+// One that has no name.
+void NameTree::emit_nameless(Number number, const Emit& emit) const {
+  const auto& top = *node(number);
+  emit_made(number, top, 0, "", 0, emit);
+  if (top.type != FileType::directory) return;
+  emit_names(number, top.children, false, emit);
+  emit_time(number, emit);
 }
 
 void NameTree::emit_overlays(const Emit& emit) const {

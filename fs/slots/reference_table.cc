@@ -78,11 +78,14 @@ void ReferenceTable::give_back(format::Reference* freed) {
   }
 }
 
+// What did not fit may be anybody's, also of an entry that has got a place since.
 uint64_t ReferenceTable::count(uint64_t entry_id) const {
   std::lock_guard lock(mutex_);
-  if (auto* place = find(entry_id)) return place->count;
   const auto& last = table_[table_.size() - 1];
-  return last.key == kOverflow ? last.count.load() : 0;
+  uint64_t more = last.key == kOverflow ? last.count.load() : 0;
+  auto* place = find(entry_id);
+  uint64_t own = place == nullptr ? 0 : place->count.load();
+  return own + std::min(more, UINT64_MAX - own);
 }
 
 }  // namespace hitfs::fs

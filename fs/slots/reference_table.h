@@ -11,7 +11,8 @@ namespace hitfs::fs {
 // takes memory when a number in it was counted first. One writing worker at a time; anybody may read.
 //
 // Each step is one store that leaves the table whole, so a death between two of them costs at most a count too many,
-// never one too few: bytes then stay until the end of the mount. The same holds when the table is full.
+// never one too few: bytes then stay until the end of the mount. So do those of all entries once the table was full:
+// what did not fit may be theirs.
 class ReferenceTable final : public References {
  public:
   // `memory` outlives the table.

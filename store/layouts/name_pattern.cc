@@ -7,6 +7,8 @@
 #include <cctype>
 #include <optional>
 #include <string_view>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 namespace hitfs {
@@ -18,6 +20,12 @@ constexpr size_t kMaxName = 255;
 constexpr int kMaxCount = 255;
 // Copies x length. The C library's time and memory grow with its square: at most half a second (measured).
 constexpr size_t kMaxCopiedBytes = 8192;
+// After a backslash: places in a name, as ^ and $ are.
+constexpr std::string_view kPlaces = "`'<>bB";
+// Ways without a byte x length: at most a quarter of a second (measured).
+constexpr size_t kMaxEmptyWays = 1 << 14;
+// And where there are places, behind which the library doubles what it goes.
+constexpr size_t kMaxWaysBehindPlaces = 8;
 
 // The larger number in "{3,5}", whose '{' stands at `at`, which is moved to its end; none when one is beyond kMaxCount.
 std::optional<int> count_at(std::string_view pattern, size_t& at) {
@@ -90,36 +98,122 @@ class Copies {
   bool repeats_ = false;
 };
 
+// Counts in how many ways a pattern can be passed without a byte, part upon part: within something repeated the C
+// library goes each of them.
+class EmptyWays {
+ public:
+  void plain() { begin({0, 1}); }
+  void place() { begin({1, 1, true}); }
+  void open() {
+    begin({1, 1});
+    around_.push_back({sequence_, alternatives_});
+    sequence_ = {1, 1};
+    alternatives_ = {0, 1};
+  }
+  void alternative() {
+    begin({1, 1});
+    alternatives_ = {add(alternatives_.empty, sequence_.empty), std::max(alternatives_.parts, sequence_.parts),
+                     alternatives_.place || sequence_.place};
+    sequence_ = {1, 1};
+  }
+  void close() {
+    if (around_.empty()) return plain();
+    alternative();
+    piece_ = alternatives_;
+    std::tie(sequence_, alternatives_) = around_.back();
+    around_.pop_back();
+  }
+  void optional() { repeated({add(piece_.empty, 1), piece_.parts}); }
+  void plus() { repeated({multiply(piece_.empty, add(piece_.empty, 1)), multiply(piece_.parts, piece_.parts)}); }
+  void times(size_t count) {
+    Ways ways{1, 1};
+    for (size_t i = 0; i < count; ++i) {
+      ways = {add(multiply(ways.empty, piece_.empty), 1), multiply(ways.parts, piece_.parts)};
+    }
+    repeated(ways);
+  }
+
+  [[nodiscard]] bool too_many(size_t length) {
+    while (!around_.empty()) close();
+    alternative();
+    auto most = alternatives_.place ? kMaxWaysBehindPlaces : kMaxEmptyWays / std::max<size_t>(length, 1);
+    return alternatives_.parts > most;
+  }
+
+ private:
+  struct Ways {
+    size_t empty;        // through the whole of it
+    size_t parts;        // through its parts, were they all passed without a byte
+    bool place = false;  // has one in it: repeated, the C library doubles what is behind it
+  };
+  static size_t add(size_t one, size_t other) { return std::min(one + other, kMaxEmptyWays + 1); }
+  static size_t multiply(size_t one, size_t other) { return std::min(one * other, kMaxEmptyWays + 1); }
+  void begin(Ways piece) {
+    sequence_ = {multiply(sequence_.empty, piece_.empty), multiply(sequence_.parts, piece_.parts),
+                 sequence_.place || piece_.place};
+    piece_ = piece;
+  }
+  void repeated(Ways ways) {
+    size_t parts = piece_.place ? kMaxEmptyWays + 1 : std::max(ways.parts, ways.empty);
+    piece_ = {ways.empty, parts, piece_.place};
+  }
+
+  std::vector<std::pair<Ways, Ways>> around_;
+  Ways sequence_{1, 1};      // what stands before the piece in its group
+  Ways alternatives_{0, 1};  // what stands before the last '|'
+  Ways piece_{1, 1};         // the last one
+};
+
 // Why a pattern is refused although the C library would take it; none when it is fine.
 std::optional<std::string_view> trouble(std::string_view pattern) {
   if (pattern.size() > kMaxPattern) return "longer than 1024 bytes";
   if (pattern.find('\0') != std::string_view::npos) return "has a NUL byte";
   Copies copies;
+  EmptyWays ways;
   for (size_t i = 0; i < pattern.size(); ++i) {
     switch (pattern[i]) {
-      case '\\':
-        if (++i < pattern.size() && std::isdigit(static_cast<unsigned char>(pattern[i]))) return "has a back-reference";
-        copies.plain();
-        break;
-      case '[':
-        i = end_of_bracket(pattern, i);
-        copies.plain();
-        break;
-      case '(': copies.open(); break;
-      case ')': copies.close(); break;
+      case '(':
+        copies.open();
+        ways.open();
+        continue;
+      case ')':
+        copies.close();
+        ways.close();
+        continue;
+      case '|': ways.alternative(); break;
       case '*':
-      case '?': copies.repeat(1); break;
-      case '+': copies.repeat_plus(); break;
+      case '?':
+        copies.repeat(1);
+        ways.optional();
+        continue;
+      case '+':
+        copies.repeat_plus();
+        ways.plus();
+        continue;
       case '{': {
         auto count = count_at(pattern, i);
         if (!count) return "has a repetition count beyond 255";
         copies.repeat(static_cast<size_t>(*count));
-        break;
+        ways.times(static_cast<size_t>(*count));
+        continue;
       }
-      default: copies.plain();
+      case '\\':
+        if (++i < pattern.size() && std::isdigit(static_cast<unsigned char>(pattern[i]))) return "has a back-reference";
+        i < pattern.size() && kPlaces.find(pattern[i]) != std::string_view::npos ? ways.place() : ways.plain();
+        break;
+      case '^':
+      case '$': ways.place(); break;
+      case '[':
+        i = end_of_bracket(pattern, i);
+        ways.plain();
+        break;
+      default: ways.plain();
     }
+    copies.plain();
   }
   if (copies.too_many(pattern.size())) return "repeats groups or repetitions whose counts and length come to too much";
+  if (ways.too_many(pattern.size()))
+    return "repeats a place (^, $) or optional parts of optional parts, which come to too much";
   return std::nullopt;
 }
 

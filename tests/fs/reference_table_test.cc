@@ -79,6 +79,16 @@ TEST(ReferenceTableTest, AFullTableNeverCountsTooFew) {
   EXPECT_GE(table.count(kMore), 1u) << "what did not fit is kept until the end of the mount";
 }
 
+TEST(ReferenceTableTest, WhatDidNotFitCountsAlsoWhenItsEntryHasGotAPlace) {
+  std::vector<format::Reference> places(256);
+  ReferenceTable table(places);
+  for (uint64_t key = 1; key <= 300; ++key) table.add(key, 1);
+  for (uint64_t key = 1; key <= 100; ++key) table.drop(key, 1);
+  table.add(300, 1);
+  table.drop(300, 1);
+  EXPECT_GE(table.count(300), 1u) << "the first of its two references is still there";
+}
+
 TEST(ReferenceTableTest, ACountNeverComesRoundToNothing) {
   std::vector<format::Reference> places(256);
   ReferenceTable table(places);

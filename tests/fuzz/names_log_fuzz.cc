@@ -93,6 +93,7 @@ void expect_same_after_snapshot(const NameTree& tree) {
   auto first = snapshot_of(tree);
   auto again = tree_of(first);
   expect_names(again);
+  promise(snapshot_of(again).size() <= first.size(), "a snapshot does not grow");
   promise(again.next_number() >= tree.next_number() && again.next_tree() >= tree.next_tree(), "numbers go on");
 }
 
@@ -159,6 +160,7 @@ Records orders(Input& input) {
     record.parent = small_number(input);
     record.other_parent = small_number(input);
     record.value = input.number<uint8_t>() % 8;
+    if (record.op == NameOp::committed || record.op == NameOp::alias) record.value += kFirstCommitted;
     record.tree = input.number<uint8_t>() % 4;
     record.time_ns = input.number<int16_t>();
     if (record.unique % 4 == 1) record.mode = 0750;

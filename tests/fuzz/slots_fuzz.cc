@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -107,18 +108,24 @@ void move_requests(SlotMemory& memory) {
   }
 }
 
+// Whatever the table holds already, and also when it is full: never fewer than there are.
 void use_references(SlotMemory& memory, Input& input) {
   ReferenceTable table(memory.references().first(kUsedReferences));
+  std::map<uint64_t, uint64_t> held;
   while (!input.empty()) {
     auto order = input.number<uint8_t>();
-    uint64_t entry = format::kReferences + input.number<uint8_t>() % 16;
+    uint64_t entry = format::kReferences + input.number<uint8_t>() % 128;
+    auto before = table.count(entry);
     if (order % 2 == 0) {
       table.add(entry, order);
-      // No more is sure: without a place of its own an entry has the count of all that did not fit.
-      promise(table.count(entry) >= order, "what is added counts");
+      held[entry] += order;
+      promise(table.count(entry) >= before + std::min<uint64_t>(order, UINT64_MAX - before), "what is added counts");
     } else {
       table.drop(entry, order);
+      held[entry] -= std::min<uint64_t>(order, held[entry]);
+      promise(table.count(entry) <= before, "what is dropped does not");
     }
+    for (auto [each, count] : held) promise(table.count(each) >= count, "no reference is forgotten");
   }
 }
 

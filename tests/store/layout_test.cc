@@ -90,9 +90,17 @@ TEST(FlatLayoutTest, RefusesPatternsThatGrowWhenTheyAreCompiled) {
                               std::string("s+*+++++++++++x+"), std::string("((((((((((s)*)+)+)+)+)+)+)+)+)+x")}) {
     EXPECT_NE(refusal({.pattern = pattern}).find("repeat"), std::string::npos) << pattern;
   }
-  for (const char* pattern :
-       {"([0-9a-f]{2}){32}", "[0-9]+(-[0-9]+)*", "([a-z]+_)+[a-z]+", "a.*?b", "(ab){255}",
-        "[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", "([]{}+[:alpha:]]{16}){16}", "((a{3})[(+])+"}) {
+  std::string optional = "(";
+  for (int i = 0; i < 20; ++i) optional += "(a?)?";
+  for (const auto& pattern : {"}" + std::string(13, '?') + "++++++=???d", optional + ")*", std::string("(^a|b)*"),
+                              "$~" + std::string(98, '*'), std::string("(a|b$)?++"), std::string("((||^^)****++*)"),
+                              std::string("(\\ba)+")}) {
+    EXPECT_NE(refusal({.pattern = pattern}).find("optional parts"), std::string::npos) << pattern;
+  }
+  for (const char* pattern : {"([0-9a-f]{2}){32}", "^[0-9]+$", "(^|-)[0-9]+", "^([a-z]+-)?[0-9]*$",
+                              "v[0-9]+([.][0-9]+){0,3}(-(alpha|rc)([.][0-9]+)?)?([+][a-z]*)?", "[0-9]+(-[0-9]+)*",
+                              "([a-z]+_)+[a-z]+", "a.*?b", "(ab){255}", "[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}",
+                              "([]{}+[:alpha:]]{16}){16}", "((a{3})[(+])+"}) {
     EXPECT_EQ(refusal({.pattern = pattern}), "") << pattern;
   }
 }

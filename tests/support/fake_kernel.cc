@@ -46,7 +46,10 @@ std::string FakeKernel::request(uint64_t unique, uint32_t opcode, uint64_t numbe
 }
 
 void FakeKernel::ask_as(uint64_t unique, uint32_t opcode, uint64_t number, const std::string& arguments) const {
-  auto message = request(unique, opcode, number, arguments);
+  send(request(unique, opcode, number, arguments));
+}
+
+void FakeKernel::send(const std::string& message) const {
   if (::send(kernel_end_.get(), message.data(), message.size(), MSG_NOSIGNAL) < 0) throw std::runtime_error("send");
 }
 

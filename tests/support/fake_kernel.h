@@ -40,6 +40,8 @@ class FakeKernel {
   // Sends a request; gives its unique.
   uint64_t ask(uint32_t opcode, uint64_t number, const std::string& arguments);
   void ask_as(uint64_t unique, uint32_t opcode, uint64_t number, const std::string& arguments) const;
+  // These bytes, whatever they are.
+  void send(const std::string& message) const;
   // The answer; nothing after ten seconds.
   std::optional<Answer> answer(uint64_t unique);
   Answer call(uint32_t opcode, uint64_t number, const std::string& arguments);
