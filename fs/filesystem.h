@@ -163,10 +163,14 @@ class Filesystem {
                               Reply<Ok> reply) = 0;
   virtual void space(const Caller&, Reply<SpaceReply> reply) = 0;
 
-  // Only where the layout completes by close (that mount runs with OPEN and RELEASE). create() counts as an open for
-  // writing there, because CREATE is not followed by OPEN.
-  virtual void opened(const Caller&, Number number, bool for_writing, Reply<Ok> reply) = 0;
-  virtual void released(Number number, bool was_for_writing) = 0;
+  // Where the layout completes by close, from one thread (LastCloses).
+  // Names at the top that were written in place in this mount, and are not complete.
+  virtual std::vector<std::string> written_in_place() { return {}; }
+  // From now on it is noted whether the file at this name is written to; false when it is none to be completed.
+  virtual bool note_writes(std::string_view) { return false; }
+  // At a moment after note_writes() nobody had it, then `number`, open for writing; without a number: nobody can any
+  // more. Completes it, unless it was written to since, or is another file now: then false, it is to be asked again.
+  virtual bool last_closed(std::string_view, std::optional<Number>) { return true; }
 
   // The program that waits for `unique` was interrupted: a waiting request completes with FsError::interrupted.
   virtual void interrupt(uint64_t unique) = 0;

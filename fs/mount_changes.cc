@@ -97,9 +97,6 @@ Answer<NodeReply> MountFilesystem::make_checked(const Caller& caller, Number par
   }
   // Before anybody can remove it again: the log's lock is still held.
   hand_out(record.number, 0);
-  if (record.op == NameOp::create && layout_.completion() == Completion::close) {
-    ++state_.lock()->open_for_writing[record.number];
-  }
   complete_by_marker(log, record.parent, name);
   auto attributes = attributes_of(record.number);
   if (!attributes) return attributes.error();

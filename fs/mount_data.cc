@@ -120,11 +120,9 @@ Answer<Number> MountFilesystem::begin_write(Number number, uint64_t keep) {
       if (node == nullptr && !is_committed(canonical)) return FsError::not_found;
       if (node != nullptr && node->type == FileType::directory) return FsError::is_directory;
       if (node != nullptr && node->type == FileType::symlink) return FsError::invalid;
-      Number data = 0;
-      if (const auto* changed = state->names.overlay(canonical)) data = changed->data;
-      if (data == 0 && node != nullptr && node->tree == 0) data = canonical;
-      if (data != 0) {
+      if (Number data = data_written(*state, canonical); data != 0) {
         ++state->writing[data];
+        state->unwritten.erase(data);
         return data;
       }
       state->copying.insert(canonical);

@@ -68,8 +68,9 @@ class MountFilesystem final : public Filesystem, private RowSource {
   void sync_directory(const Caller&, Number number, Reply<Ok> reply) override;
   void read_directory(const Caller&, Number number, uint64_t offset, DirectoryFiller& filler, Reply<Ok> reply) override;
   void space(const Caller&, Reply<SpaceReply> reply) override;
-  void opened(const Caller&, Number number, bool for_writing, Reply<Ok> reply) override;
-  void released(Number number, bool was_for_writing) override;
+  std::vector<std::string> written_in_place() override;
+  bool note_writes(std::string_view name) override;
+  bool last_closed(std::string_view name, std::optional<Number> number) override;
   void interrupt(uint64_t unique) override;
   void on_events(const EventBatch& batch) override;
   std::vector<Use> take_uses() override;
@@ -194,11 +195,15 @@ class MountFilesystem final : public Filesystem, private RowSource {
     return std::to_string(tree).append(StagedFiles::kOutputSuffix);
   }
   CommitOutcome keep_here(uint64_t tree);
-  void settle_written(Number number);
-  void complete_in_place(Number number);
-  void settle_overlay(Number number);
+
+  // mount_closes.cc
+  static Number data_written(const MountState& state, Number number);
+  bool hold_writes(Number number, Number data);
+  void let_write(Number number);
+  bool complete_in_place(Number number, std::string_view name);
+  bool settle_overlay(Number number, Number data, std::string_view name);
+  bool record_overlay(Number number, Number data, std::string_view name, bool same);
   Answer<bool> same_bytes(Number lower, Number data);
-  std::optional<std::string> name_to_promote(const Known& file);
 
   // mount_directory.cc
   // What one name of a listing is, before its attributes are asked for.

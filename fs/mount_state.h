@@ -126,7 +126,7 @@ struct MountState {
   NameTree names;
   std::unordered_map<Number, uint32_t> writing;                       // writes under way, by staged file
   std::unordered_set<Number> copying;                                 // canonical numbers that are being copied up
-  std::unordered_map<Number, uint32_t> open_for_writing;              // completion by close: descriptors
+  std::unordered_set<Number> unwritten;                               // staged files, since note_writes()
   std::unordered_map<uint64_t, std::shared_ptr<const Draft>> drafts;  // by tree
   std::unordered_map<uint64_t, RetiredEntry> retired;
   ReleasedEntries released;

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 #include <exception>
+#include <optional>
 #include <thread>
 
 #include "fs/daemon_link.h"
@@ -15,6 +16,7 @@
 #include "fs/edge/fuse_server.h"
 #include "fs/edge/kernel_notifier.h"
 #include "fs/edge/undertaker.h"
+#include "fs/last_closes.h"
 #include "fs/request_progress.h"
 #include "fs/slots/reference_table.h"
 #include "store/base/log.h"
@@ -28,6 +30,7 @@ constexpr log::Logger kLog{log::Folder::fs};
 // The supervisor waits 10 s for an orderly end. What is not handed over by then waits in staging for the next mount of
 // this name.
 constexpr Milliseconds kHandOver{6000};
+constexpr Milliseconds kLastCloses{1000};
 constexpr Milliseconds kQuiet{2000};       // for requests that run at the end
 constexpr Milliseconds kLastReport{1000};  // for the daemon
 constexpr Milliseconds kLook{10};
@@ -85,10 +88,17 @@ Status serve(const WorkerOptions& options) {
   auto undertaker = Undertaker::start(options.fuse_fd, options.slots_fd, notify->pid());
   if (!undertaker) return std::move(undertaker).error();
 
-  auto slots = SlotMemory::attach(options.slots_fd, SlotMemory::Pages::resident);
-  if (!slots) return std::move(slots).error();
   auto layout = make_layout(options.layout);
   if (!layout) return std::move(layout).error();
+  std::optional<CloseWatch> close_watch;
+  if ((*layout)->completion() == Completion::close) {
+    auto started = CloseWatch::start(options.mount_point);
+    if (!started) return std::move(started).error();
+    close_watch = *std::move(started);
+  }
+
+  auto slots = SlotMemory::attach(options.slots_fd, SlotMemory::Pages::resident);
+  if (!slots) return std::move(slots).error();
   auto reader = StoreReader::open(options.store, {}, note_progress);
   if (!reader) return in_context("open the store " + options.store.root.string(), std::move(reader).error());
   ReferenceTable references(*slots);
@@ -98,17 +108,18 @@ Status serve(const WorkerOptions& options) {
       Filesystem::open(filesystem_options(options, *slots), **layout, **reader, *daemon, references, notifier);
   if (!filesystem) return in_context("open the mount " + options.mount_name, std::move(filesystem).error());
 
-  FuseServerOptions server_options{.fuse_fd = options.fuse_fd};
-  server_options.open_and_release = (*layout)->completion() == Completion::close;
-  auto server = FuseServer::create(server_options, *slots, **filesystem);
+  auto server = FuseServer::create({.fuse_fd = options.fuse_fd}, *slots, **filesystem);
   if (!server) return std::move(server).error();
   if (auto started = (*server)->start(); !started) return started;
   notifier.set_busy_check([&server](Number directory) { return (*server)->waits_in(directory); });
   DaemonLink link(options.mount_name, *daemon, **filesystem);
+  std::optional<LastCloses> last_closes;
+  if (close_watch) last_closes.emplace(*std::move(close_watch), **filesystem);
   kLog.info("mount_served path={} name={} pid={}", options.mount_point, options.mount_name, ::getpid());
   tell_ready(options.ready_fd);
 
   auto end = wait_for_end((*server)->gone_fd(), signals->get());
+  if (end == End::unmounted && last_closes) last_closes->finish(Deadline::after(kLastCloses));
   hand_over(**filesystem, Deadline::after(kHandOver));
   if (end == End::terminated) (*server)->quiesce(Deadline::after(kQuiet));
   auto last = Deadline::after(kLastReport);

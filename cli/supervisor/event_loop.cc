@@ -11,6 +11,7 @@
 #include <csignal>
 #include <utility>
 
+#include "fs/edge/helper_process.h"
 #include "store/base/io.h"
 
 namespace hitfs {
@@ -113,7 +114,13 @@ void EventLoop::take_signals() {
   signalfd_siginfo info{};
   bool child_ended = false, hang_up = false, terminate = false;
   while (::read(signals_.get(), &info, sizeof(info)) == sizeof(info)) {
-    (info.ssi_signo == SIGCHLD ? child_ended : info.ssi_signo == SIGHUP && hung_up_ ? hang_up : terminate) = true;
+    if (info.ssi_signo == SIGCHLD) {
+      child_ended = true;
+    } else if (info.ssi_signo == SIGHUP && hung_up_) {
+      hang_up = true;
+    } else {
+      terminate = true;
+    }
   }
   if (child_ended) reap();
   if (hang_up) hung_up_();
@@ -136,8 +143,10 @@ void EventLoop::reap() {
   for (auto& [callback, status] : ended) callback(status);
 }
 
-// The processes that a mount worker forks (fs/edge), by the names that they give themselves.
-static bool is_of_a_worker(std::string_view comm) { return comm == "hitfs-notify\n" || comm == "hitfs-undertake\n"; }
+static bool is_of_a_worker(std::string_view comm) {
+  if (comm.ends_with('\n')) comm.remove_suffix(1);
+  return std::find(fs::kHelpers.begin(), fs::kHelpers.end(), comm) != fs::kHelpers.end();
+}
 
 // Never waitpid(-1): another thread may be waiting for its fusermount3.
 void EventLoop::reap_adopted() {

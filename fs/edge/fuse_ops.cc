@@ -221,44 +221,9 @@ void on_rename(fuse_req_t req, fuse_ino_t parent, const char* name, fuse_ino_t n
 
 // --- files ---
 
-void send_created(fuse_req_t req, const NodeReply& node) {
-  auto& owner = filesystem(req);
-  fuse_file_info file{};
-  file.keep_cache = 1;
-  file.noflush = 1;
-  auto entry = entry_of(node);
-  if (fuse_reply_create(req, &entry, &file) != 0) owner.forget(node.attributes.number, 1);
-}
-
-// CREATE is an open as well, so it is only for layouts that count closes. Elsewhere the kernel is told once to make
-// files by MKNOD: as many requests, the first OPEN comes at once, and with it the end of every RELEASE.
-void on_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info*) {
-  if (!context(req).open_and_release) return fail(req, "CREATE", FsError::not_supported);
-  auto who = caller(req);
-  auto created = [req, who](const NodeReply& node) {
-    auto opened = reply<Ok>(req, "CREATE", [req, node](Ok) { send_created(req, node); });
-    filesystem(req).opened(who, node.attributes.number, true, std::move(opened));
-  };
-  filesystem(req).create(who, parent, name, file_mode(mode), reply<NodeReply>(req, "CREATE", created));
-}
-
-bool for_writing(const fuse_file_info& file) { return (file.flags & O_ACCMODE) != O_RDONLY; }
-
-void on_open(fuse_req_t req, fuse_ino_t number, fuse_file_info* file) {
-  if (!context(req).open_and_release) return fail(req, "OPEN", FsError::not_supported);
-  auto send = [req](Ok) {
-    fuse_file_info opened{};
-    opened.keep_cache = 1;
-    opened.noflush = 1;
-    fuse_reply_open(req, &opened);
-  };
-  filesystem(req).opened(caller(req), number, for_writing(*file), reply<Ok>(req, "OPEN", send));
-}
-
-void on_release(fuse_req_t req, fuse_ino_t number, fuse_file_info* file) {
-  if (context(req).open_and_release) filesystem(req).released(number, for_writing(*file));
-  fuse_reply_err(req, 0);
-}
+// ENOSYS once: the kernel stops asking, sends no RELEASE either, and each read is served from the inode number. CREATE
+// is an open as well and left out too: files are made by MKNOD, as many requests.
+void on_open(fuse_req_t req, fuse_ino_t, fuse_file_info*) { fail(req, "OPEN", FsError::not_supported); }
 
 void on_read(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, fuse_file_info*) {
   auto send = [req](std::span<const std::byte> bytes) {
@@ -389,9 +354,7 @@ fuse_lowlevel_ops make_operations() {
   ops.unlink = Caught<on_unlink>::run;
   ops.rmdir = Caught<on_rmdir>::run;
   ops.rename = Caught<on_rename>::run;
-  ops.create = Caught<on_create>::run;
   ops.open = Caught<on_open>::run;
-  ops.release = Caught<on_release>::run;
   ops.read = Caught<on_read>::run;
   ops.write = Caught<on_write>::run;
   ops.fsync = Caught<on_fsync>::run;

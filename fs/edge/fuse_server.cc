@@ -42,7 +42,6 @@ void FuseServer::CloseSession::operator()(fuse_session* session) const { fuse_se
 FuseServer::FuseServer(const FuseServerOptions& options, SlotMemory& slots, Filesystem& filesystem)
     : options_(options), slots_(&slots), filesystem_(&filesystem), in_flight_(slots) {
   session_context_.filesystem = &filesystem;
-  session_context_.open_and_release = options.open_and_release;
   session_context_.server = this;
 }
 

@@ -15,8 +15,7 @@ namespace hitfs::fs {
 
 struct FuseServerOptions {
   int fuse_fd = -1;  // stays open and the caller's
-  bool open_and_release = false;
-  int readers = 4;  // at most half of the large slots
+  int readers = 4;   // at most half of the large slots
 };
 
 // Answers one connection out of its request slots. A server before this one may have been killed at any moment: start()

@@ -1,18 +1,16 @@
 #include "fs/edge/kernel_notifier.h"
 
-#include <linux/close_range.h>
 #include <linux/fuse.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <vector>
 
+#include "fs/edge/helper_process.h"
 #include "store/base/log.h"
 
 namespace hitfs::fs {
@@ -28,25 +26,15 @@ constexpr Milliseconds kLongestHold{2500};  // a lookup waits for 2 s at most
 constexpr Milliseconds kHoldStep{20};
 constexpr size_t kLongestMessage = sizeof(fuse_out_header) + sizeof(fuse_notify_inval_entry_out) + 256;
 
-// The whole life of the notify process. Between fork and exit only system calls: it has no right to a lock.
-[[noreturn]] void run_notify_process(int socket, int fuse_fd) {
-  ::prctl(PR_SET_NAME, "hitfs-notify", 0, 0, 0);
-  for (int ignored : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(ignored, SIG_IGN);
-  // The ends of other people's pipes must not stay open here.
-  int low = std::min(socket, fuse_fd);
-  int high = std::max(socket, fuse_fd);
-  ::close(STDIN_FILENO);
-  ::close(STDOUT_FILENO);
-  if (low > 3) ::close_range(3, static_cast<unsigned>(low) - 1, 0);
-  if (high > low + 1) ::close_range(static_cast<unsigned>(low) + 1, static_cast<unsigned>(high) - 1, 0);
-  ::close_range(static_cast<unsigned>(high) + 1, ~0U, 0);
+// The whole life of the notify process.
+void pass_on(int socket, int fuse_fd) {
   std::array<std::byte, kLongestMessage> message;
   for (;;) {
     ssize_t got = ::recv(socket, message.data(), message.size(), 0);
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) ::_exit(0);
+    if (got <= 0) return;
     // Refused is fine (the kernel does not know that name), gone is the end.
-    if (::write(fuse_fd, message.data(), static_cast<size_t>(got)) < 0 && errno == ENODEV) ::_exit(0);
+    if (::write(fuse_fd, message.data(), static_cast<size_t>(got)) < 0 && errno == ENODEV) return;
   }
 }
 
@@ -68,10 +56,10 @@ Result<NotifyProcess> NotifyProcess::start(int fuse_fd) {
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return system_error("socketpair", errno);
   UniqueFd ours(ends[0]);
   UniqueFd theirs(ends[1]);
-  pid_t child = ::fork();
-  if (child < 0) return system_error("fork the notify process", errno);
-  if (child == 0) run_notify_process(theirs.get(), fuse_fd);
-  return NotifyProcess(std::move(ours), child);
+  std::array kept{theirs.get(), fuse_fd};
+  auto child = fork_helper(kNotifyHelper, kept, [](std::span<const int> now) { pass_on(now[0], now[1]); });
+  if (!child) return std::move(child).error();
+  return NotifyProcess(std::move(ours), *child);
 }
 
 bool NotifyProcess::send(std::span<const std::byte> message) {

@@ -1,10 +1,7 @@
 #include "fs/edge/undertaker.h"
 
-#include <fcntl.h>
-#include <linux/close_range.h>
 #include <linux/fuse.h>
 #include <poll.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,6 +9,8 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+
+#include "fs/edge/helper_process.h"
 
 namespace hitfs::fs {
 
@@ -62,8 +61,6 @@ void fail_until(int notify_gone, int fuse_fd, SlotMemory& slots) {
 
 // The whole life of the process.
 void run(int fuse_fd, int slots_fd, const Deaths& deaths) {
-  ::prctl(PR_SET_NAME, "hitfs-undertake", 0, 0, 0);
-  for (int ignored : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(ignored, SIG_IGN);
   if (!dies_within(deaths.worker, -1) || !dies_within(deaths.supervisor, kMomentMs)) return;
   // Nobody is stuck. Should a service manager keep the connection, it is for the next supervisor.
   if (dies_within(deaths.notify, kMomentMs)) return;
@@ -71,31 +68,17 @@ void run(int fuse_fd, int slots_fd, const Deaths& deaths) {
   if (slots) fail_until(deaths.notify, fuse_fd, *slots);
 }
 
-// The ends of other people's pipes must not stay open here. Gives the numbers that those which are kept have now.
-template <size_t kCount>
-std::array<int, kCount> keep_only(const std::array<int, kCount>& kept) {
-  constexpr int kFirst = 3;
-  std::array<int, kCount> above{}, now{};
-  // First out of the way of each other.
-  for (size_t i = 0; i < kCount; ++i) above[i] = ::fcntl(kept[i], F_DUPFD_CLOEXEC, 64);
-  for (size_t i = 0; i < kCount; ++i) now[i] = ::dup2(above[i], kFirst + static_cast<int>(i));
-  ::close(STDIN_FILENO);
-  ::close(STDOUT_FILENO);
-  ::close_range(kFirst + kCount, ~0U, 0);
-  return now;
-}
-
 }  // namespace
 
 Result<Undertaker> Undertaker::start(int fuse_fd, int slots_fd, pid_t notify) {
   UniqueFd worker(pidfd_of(::getpid())), supervisor(pidfd_of(::getppid())), notifying(pidfd_of(notify));
   if (!worker || !supervisor || !notifying) return system_error("watch the supervisor", errno);
-  pid_t child = ::fork();
-  if (child < 0) return system_error("fork the undertaker", errno);
-  if (child > 0) return Undertaker(child);
-  auto kept = keep_only(std::array{fuse_fd, slots_fd, worker.get(), supervisor.get(), notifying.get()});
-  run(kept[0], kept[1], {kept[2], kept[3], kept[4]});
-  ::_exit(0);
+  std::array kept{fuse_fd, slots_fd, worker.get(), supervisor.get(), notifying.get()};
+  auto child = fork_helper(kUndertakerHelper, kept, [](std::span<const int> now) {
+    run(now[0], now[1], {now[2], now[3], now[4]});
+  });
+  if (!child) return std::move(child).error();
+  return Undertaker(*child);
 }
 
 void Undertaker::dismiss() const { ::kill(process_, SIGKILL); }

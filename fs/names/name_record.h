@@ -14,7 +14,8 @@ namespace hitfs::fs {
 // What happened to a mount's names. The numbers are part of the format: never change or reuse one.
 enum class NameOp : uint8_t {
   session = 1,         // a worker began: value = connection, name = boot id, number = the next staging number,
-                       // tree = the next sequence number, other_parent = the next tree
+                       // tree = the next sequence number, other_parent = the next tree; of a snapshot:
+                       // parent = the first staging number of this mount
   create = 2,          // a file `number` got (parent, name); value = its sequence number, 0 for the next
   make_directory = 3,  // likewise
   make_symlink = 4,    // likewise; other_name = target

@@ -44,6 +44,7 @@ void NameTree::begin_session(const NameRecord& record) {
   bool same_mount = record.value != 0 && record.value == connection_;
   connection_ = record.value;
   if (!same_mount) {
+    first_of_mount_ = record.parent != 0 ? record.parent : next_number_;
     done_.clear();
     done_order_.clear();
     whiteouts_.clear();

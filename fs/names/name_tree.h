@@ -137,6 +137,7 @@ class NameTree {
   }
   // Whether nothing in the range was removed or written over in this mount.
   [[nodiscard]] bool is_whole(uint64_t first, uint64_t span) const;
+  [[nodiscard]] const std::map<Number, Overlay>& overlays() const { return overlays_; }
   // What became of overlays since the last call: staged files without owner, and numbers that look different now.
   struct Dropped {
     std::vector<Number> data;
@@ -153,6 +154,8 @@ class NameTree {
   [[nodiscard]] uint64_t connection() const { return connection_; }
   [[nodiscard]] const std::string& boot_id() const { return boot_id_; }
   [[nodiscard]] Number next_number() const { return next_number_; }
+  // Smaller ones were made in an earlier mount of this name.
+  [[nodiscard]] Number first_of_mount() const { return first_of_mount_; }
   [[nodiscard]] uint64_t next_sequence() const { return next_sequence_; }
   [[nodiscard]] uint64_t next_tree() const { return next_tree_; }
 
@@ -197,6 +200,7 @@ class NameTree {
   uint64_t connection_ = 0;
   std::string boot_id_;
   Number next_number_ = kFirstStaging;
+  Number first_of_mount_ = kFirstStaging;
   uint64_t next_sequence_ = 1;
   uint64_t next_tree_ = 1;
 

@@ -121,6 +121,7 @@ size_t NameTree::live_records() const {
 void NameTree::snapshot(const Emit& emit) const {
   emit({.op = NameOp::session,
         .number = next_number_,
+        .parent = first_of_mount_,
         .other_parent = next_tree_,
         .value = connection_,
         .tree = next_sequence_,

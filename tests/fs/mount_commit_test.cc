@@ -395,59 +395,6 @@ TEST(MountCommitTest, AMarkerFileCompletesItsDirectory) {
   EXPECT_EQ(mount.store.visible().size(), 2u) << "no entry's name";
 }
 
-void close(MountHarness& mount, Number number) { mount.fs().released(number, true); }
-
-void open_for_writing(MountHarness& mount, Number number) {
-  Pending<Ok> pending;
-  mount.fs().opened({}, number, true, pending.reply());
-  EXPECT_TRUE(pending.get());
-}
-
-TEST(MountCommitTest, TheLastCloseCompletesAFile) {
-  MountHarness mount("close");
-  Number number = mount.write_file(kRootNumber, "00cd", "written in place");
-  open_for_writing(mount, number);
-  close(mount, number);
-  EXPECT_EQ(mount.fs().uncommitted(), 0u) << "a second descriptor is open";
-  ASSERT_TRUE(mount.write(number, ", twice", 16));
-  close(mount, number);
-  mount.notifier.wait_for(kRootNumber, "00cd");
-  mount.wait_until_committed();
-  ASSERT_EQ(mount.store.visible().size(), 1u);
-  EXPECT_EQ(*mount.read_at("00cd"), "written in place, twice");
-}
-
-TEST(MountCommitTest, EqualBytesRewrittenAreNoNewEntry) {
-  MountHarness mount("close");
-  auto entry = mount.store.commit(MountHarness::key("00ce"), {{"", "log"}});
-  Number number = mount.lookup(kRootNumber, "00ce")->attributes.number;
-  open_for_writing(mount, number);
-  ASSERT_TRUE(mount.resize(number, 0));
-  ASSERT_TRUE(mount.write(number, "log"));
-  EXPECT_EQ(mount.staged_files(), 1u);
-  close(mount, number);
-  while (!mount.notifier.heard_number(number)) std::this_thread::yield();
-  mount.stop();
-  EXPECT_EQ(mount.staged_files(), 0u);
-  mount.start();
-  EXPECT_EQ(mount.number_at("00ce"), entry.id);
-}
-
-TEST(MountCommitTest, OtherBytesWrittenInPlaceAreANewEntry) {
-  MountHarness mount("close");
-  auto entry = mount.store.commit(MountHarness::key("00cf"), {{"", "old log"}});
-  Number number = mount.lookup(kRootNumber, "00cf")->attributes.number;
-  open_for_writing(mount, number);
-  ASSERT_TRUE(mount.resize(number, 0));
-  ASSERT_TRUE(mount.write(number, "new"));
-  close(mount, number);
-  mount.notifier.wait_for(kRootNumber, "00cf");
-  mount.wait_until_committed();
-  ASSERT_EQ(mount.store.visible().size(), 1u);
-  EXPECT_NE(mount.store.visible()[0].id, entry.id);
-  EXPECT_EQ(*mount.read_at("00cf"), "new");
-}
-
 TEST(MountCommitTest, AFsyncOfTheDirectoryWaitsForTheCommit) {
   MountHarness mount;
   mount.daemon.hold_commits(true);

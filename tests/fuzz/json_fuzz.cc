@@ -47,7 +47,9 @@ void check_relaxed(std::string_view text) {
   auto plain = plain_json(text);
   promise(plain.size() <= text.size() && plain.size() + 3 >= text.size(), "what is blanked keeps its place");
   promise(std::count(plain.begin(), plain.end(), '\n') == std::count(text.begin(), text.end(), '\n'), "and its line");
-  promise(!Json::parse(plain) || plain_json(plain) == plain, "plain JSON stays plain");
+  // One of several byte order marks is taken away.
+  bool marked = plain.starts_with("\xef\xbb\xbf");
+  promise(marked || !Json::parse(plain) || plain_json(plain) == plain, "plain JSON stays plain");
   // What is JSON for everybody means the same.
   auto strict = Json::parse(text);
   if (strict && !text.starts_with("\xef\xbb\xbf")) {

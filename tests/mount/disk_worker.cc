@@ -1,5 +1,5 @@
 // A mount worker over a DiskFilesystem, for tests of the edge: `test_disk_worker FUSE_FD SLOTS_FD READY_FD FOLDER
-// close|rename SECONDS`. SIGUSR1 releases the parked lookups; SIGUSR2 makes the kernel forget the name "known" at the
+// SECONDS`. SIGUSR1 releases the parked lookups; SIGUSR2 makes the kernel forget the name "known" at the
 // top.
 #include <poll.h>
 #include <sys/prctl.h>
@@ -23,7 +23,7 @@ using namespace hitfs;
 using namespace hitfs::fs;
 
 int main(int count, char** arguments) {
-  if (count != 7) return 2;
+  if (count != 6) return 2;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   log::set_level(std::getenv("HITFS_TEST_LOG") != nullptr ? log::Level::debug : log::Level::off);
   sigset_t signals;
@@ -36,14 +36,13 @@ int main(int count, char** arguments) {
   blame_requests_for_crashes();
 
   FuseServerOptions options{.fuse_fd = std::atoi(arguments[1])};
-  options.open_and_release = std::string(arguments[5]) == "close";
   auto notify = NotifyProcess::start(options.fuse_fd);
   if (!notify) return 3;
   QueuedNotifier notifier(std::move(*notify));
   auto slots = SlotMemory::attach(std::atoi(arguments[2]), SlotMemory::Pages::resident);
   if (!slots) return 3;
   ReferenceTable references(*slots);
-  testing::DiskFilesystem filesystem({arguments[4], std::chrono::seconds(std::atoi(arguments[6]))}, references);
+  testing::DiskFilesystem filesystem({arguments[4], std::chrono::seconds(std::atoi(arguments[5]))}, references);
   auto server = FuseServer::create(options, *slots, filesystem);
   if (!server) return 4;
   if (auto started = (*server)->start(); !started) {

@@ -68,7 +68,7 @@ class ProgramsTest : public ::testing::TestWithParam<Behind> {
       ASSERT_TRUE(daemon_->ready());
       mount_.emplace(real_worker(work_ / "store"));
     } else {
-      mount_.emplace(TestMount::disk_worker("rename", 1));
+      mount_.emplace(TestMount::disk_worker(1));
     }
     ASSERT_EQ(mount_->failure(), "");
   }
@@ -477,23 +477,6 @@ TEST_F(EdgeTest, AnExceptionIsOneFailedRequest) {
   EXPECT_EQ(errno, EIO);
   EXPECT_TRUE(write_all(mount / "after", "x"));
   EXPECT_EQ(mount.counts().failed, 1u);
-}
-
-TEST_F(EdgeTest, ClosesAreToldWhereALayoutAsksForThem) {
-  TestMount mount(TestMount::disk_worker("close"));
-  ASSERT_EQ(mount.failure(), "");
-  ASSERT_TRUE(write_all(mount / "file", "one"));
-  EXPECT_EQ(read_all(mount / "file"), "one");
-  auto lines = [&] {
-    std::string log = read_all(mount.folder() / "opens");
-    return std::count(log.begin(), log.end(), '\n');
-  };
-  ASSERT_TRUE(eventually([&] { return lines() == 4; })) << read_all(mount.folder() / "opens");
-  std::string log = read_all(mount.folder() / "opens");
-  EXPECT_EQ(std::count(log.begin(), log.end(), 'w'), 2);  // one opened, one closed for writing
-  ASSERT_TRUE(write_all(mount / "file", "2"));
-  EXPECT_EQ(read_all(mount / "file"), "2");
-  EXPECT_EQ(mount.counts().of("FLUSH"), 0u);
 }
 
 }  // namespace hitfs::testing

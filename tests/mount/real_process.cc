@@ -1,6 +1,6 @@
 // The real processes of a mount, for tests that need no supervisor:
 //   test_real_process daemon READY_FD STORE
-//   test_real_process worker FUSE_FD SLOTS_FD READY_FD STORE OWNER
+//   test_real_process worker FUSE_FD SLOTS_FD READY_FD STORE OWNER COMPLETE MOUNT_POINT
 #include <sys/prctl.h>
 
 #include <csignal>
@@ -22,7 +22,7 @@ int main(int count, char** arguments) {
     options.store.root = arguments[3];
     return run_daemon(options, std::atoi(arguments[2]));
   }
-  if (what == "worker" && count == 7) {
+  if (what == "worker" && count == 9) {
     fs::WorkerOptions options;
     options.fuse_fd = std::atoi(arguments[2]);
     options.slots_fd = std::atoi(arguments[3]);
@@ -31,7 +31,8 @@ int main(int count, char** arguments) {
     options.mount_name = "test";
     options.uid = options.gid = static_cast<uint32_t>(std::atoi(arguments[6]));
     options.layout.pattern = "[0-9a-f]{16}";
-    options.mount_point = "(test)";
+    options.layout.complete = arguments[7];
+    options.mount_point = arguments[8];
     return fs::run_mount_worker(options);
   }
   return 2;

@@ -36,7 +36,7 @@ class SurvivalTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (auto why = why_no_mount()) GTEST_SKIP() << *why;
-    mount_.emplace(TestMount::disk_worker("rename", 1));
+    mount_.emplace(TestMount::disk_worker(1));
     ASSERT_EQ(mount_->failure(), "");
   }
   // Lets the worker carry out `requests` more, then kills it and starts another.

@@ -302,19 +302,4 @@ void DiskFilesystem::space(const Caller&, Reply<SpaceReply> reply) {
   reply.send(space);
 }
 
-// One line per open and close, so that a test can count them.
-void DiskFilesystem::opened(const Caller&, Number number, bool for_writing, Reply<Ok> reply) {
-  UniqueFd log(::open((options_.folder / "opens").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
-  std::string line = "open " + std::to_string(number) + (for_writing ? " w\n" : " r\n");
-  if (::write(log.get(), line.data(), line.size()) < 0) return reply.fail(FsError::io);
-  reply.send({});
-}
-
-void DiskFilesystem::released(Number number, bool was_for_writing) {
-  UniqueFd log(::open((options_.folder / "opens").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
-  std::string line = "close " + std::to_string(number) + (was_for_writing ? " w\n" : " r\n");
-  ssize_t ignored = ::write(log.get(), line.data(), line.size());
-  static_cast<void>(ignored);
-}
-
 }  // namespace hitfs::testing

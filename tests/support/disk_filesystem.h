@@ -54,8 +54,6 @@ class DiskFilesystem final : public fs::Filesystem {
   void read_directory(const fs::Caller&, fs::Number number, uint64_t offset, fs::DirectoryFiller& filler,
                       fs::Reply<Ok> reply) override;
   void space(const fs::Caller&, fs::Reply<fs::SpaceReply> reply) override;
-  void opened(const fs::Caller&, fs::Number number, bool for_writing, fs::Reply<Ok> reply) override;
-  void released(fs::Number number, bool was_for_writing) override;
   void interrupt(uint64_t unique) override;
   void on_events(const EventBatch&) override {}
   std::vector<Use> take_uses() override { return {}; }

@@ -34,15 +34,17 @@ void DaemonProcess::end(int signal) {
   process_.reset();
 }
 
-TestMount::WorkerCommand real_worker(const std::filesystem::path& store, uid_t owner) {
-  return [=](const TestMount&, int fuse_fd, int slots_fd, int ready_fd) {
+TestMount::WorkerCommand real_worker(const std::filesystem::path& store, uid_t owner, const std::string& complete) {
+  return [=](const TestMount& mount, int fuse_fd, int slots_fd, int ready_fd) {
     return std::vector<std::string>{program(),
                                     "worker",
                                     std::to_string(fuse_fd),
                                     std::to_string(slots_fd),
                                     std::to_string(ready_fd),
                                     store.string(),
-                                    std::to_string(owner)};
+                                    std::to_string(owner),
+                                    complete,
+                                    mount.root().string()};
   };
 }
 

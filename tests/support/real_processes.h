@@ -27,7 +27,8 @@ class DaemonProcess {
   bool ready_ = false;
 };
 
-// Everything in the mount belongs to `owner`.
-TestMount::WorkerCommand real_worker(const std::filesystem::path& store, uid_t owner = 0);
+// Everything in the mount belongs to `owner`; `complete` is the layout's.
+TestMount::WorkerCommand real_worker(const std::filesystem::path& store, uid_t owner = 0,
+                                     const std::string& complete = "rename");
 
 }  // namespace hitfs::testing

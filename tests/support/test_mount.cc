@@ -51,14 +51,13 @@ std::optional<std::string> why_no_mount() {
   return std::nullopt;
 }
 
-TestMount::WorkerCommand TestMount::disk_worker(std::string completion, int directory_seconds) {
+TestMount::WorkerCommand TestMount::disk_worker(int directory_seconds) {
   return [=](const TestMount& mount, int fuse_fd, int slots_fd, int ready_fd) {
     return std::vector<std::string>{beside_this_program("test_disk_worker").string(),
                                     std::to_string(fuse_fd),
                                     std::to_string(slots_fd),
                                     std::to_string(ready_fd),
                                     mount.folder().string(),
-                                    completion,
                                     std::to_string(directory_seconds)};
   };
 }
@@ -107,6 +106,8 @@ void TestMount::guard(std::chrono::seconds limit) {
   timespec time{limit.count(), 0};
   bool died = ::getppid() != test || ::sigtimedwait(&death, nullptr, &time) == SIGTERM;
   if (!died) ::kill(test, SIGKILL);  // and with it the worker, and the connection
+  // The test may wait uninterruptibly for an answer of a worker that is not there.
+  ::umount2(root_.c_str(), MNT_FORCE);
   ::umount2(root_.c_str(), MNT_DETACH);
   ::_exit(1);
 }

@@ -28,9 +28,9 @@ class TestMount {
   using WorkerCommand =
       std::function<std::vector<std::string>(const TestMount&, int fuse_fd, int slots_fd, int ready_fd)>;
 
-  // A worker over a DiskFilesystem. `completion` is "rename" or "close"; `directory_seconds` is how long the kernel may
-  // believe the attributes of a directory.
-  static WorkerCommand disk_worker(std::string completion = "rename", int directory_seconds = 3600);
+  // A worker over a DiskFilesystem. `directory_seconds` is how long the kernel may believe the attributes of a
+  // directory.
+  static WorkerCommand disk_worker(int directory_seconds = 3600);
 
   explicit TestMount(WorkerCommand command = disk_worker(), std::chrono::seconds limit = std::chrono::seconds(120),
                      bool allow_other = false);
