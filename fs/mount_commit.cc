@@ -10,7 +10,6 @@ namespace hitfs::fs {
 namespace {
 
 constexpr log::Logger kLog{log::Folder::fs};
-constexpr size_t kPiece = 1 << 20;
 constexpr size_t kLargestDraft = 1ull << 32;
 
 // A commit hashes and copies: a minute, and a second more for every 20 MB.
