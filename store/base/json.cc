@@ -57,9 +57,16 @@ Library library_of(const Json& json) {
   return json.number_or(0);
 }
 
+Error not_valid(std::string_view text, size_t at) {
+  auto line = 1 + std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(std::min(at, text.size())), '\n');
+  return {Code::invalid_argument, "not valid JSON, line " + std::to_string(line)};
+}
+
 }  // namespace
 
 Result<Json> Json::parse(std::string_view text) {
+  // No JSON has this byte, and the library takes it for the end of the text.
+  if (auto end = text.find('\0'); end != text.npos) return not_valid(text, end);
   bool too_deep = false;
   auto callback = [&](int depth, Library::parse_event_t, Library&) {
     if (depth > kMaxDepth) too_deep = true;
@@ -71,9 +78,7 @@ Result<Json> Json::parse(std::string_view text) {
     if (value.is_discarded()) return Error{Code::invalid_argument, "not valid JSON"};
     return from_library(value);
   } catch (const Library::parse_error& error) {  // the only way to learn where; its text would quote the input
-    auto before = text.substr(0, error.byte > 0 ? error.byte - 1 : 0);
-    auto line = 1 + std::count(before.begin(), before.end(), '\n');
-    return Error{Code::invalid_argument, "not valid JSON, line " + std::to_string(line)};
+    return not_valid(text, error.byte > 0 ? error.byte - 1 : 0);
   } catch (const Library::exception&) {  // out_of_range: the library calls 1e999 so
     return Error{Code::invalid_argument, "not valid JSON: a number is too large"};
   }

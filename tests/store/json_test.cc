@@ -19,6 +19,10 @@ TEST(JsonTest, AnythingButOneWholeTextIsRefused) {
   for (const char* text : {"", "{", "{} x", "{\"a\":}", "\x01", "'a'"}) {
     EXPECT_FALSE(Json::parse(text)) << text;
   }
+  using namespace std::string_view_literals;
+  auto cut = Json::parse("{}\n\0 what nobody would read"sv);
+  ASSERT_FALSE(cut);
+  EXPECT_NE(cut.error().message.find("line 2"), std::string::npos) << cut.error().message;
 }
 
 TEST(JsonTest, DeepNestingIsRefusedAndNotACrash) {
