@@ -149,7 +149,8 @@ TEST_F(ClosesTest, AWorkerThatWasKilledMissesNoClose) {
 }
 
 TEST_F(ClosesTest, ManyWorkersAreKilledUnderWriters) {
-  constexpr int kFiles = 100;
+  constexpr int kFiles = 60;
+  constexpr uint64_t kRequestsBetween = 15;
   auto name_of = [](int i) { return "00000000000" + std::to_string(10000 + i); };
   std::atomic<bool> written = false;
   std::jthread writer([&] {
@@ -163,7 +164,7 @@ TEST_F(ClosesTest, ManyWorkersAreKilledUnderWriters) {
   auto& read = mount_->slots().counters().read;
   while (!written) {
     // Each gets on a little.
-    uint64_t until = read + 5;
+    uint64_t until = read + kRequestsBetween;
     eventually([&] { return written || read >= until; });
     mount_->kill_worker();
     ASSERT_TRUE(mount_->start_worker());
