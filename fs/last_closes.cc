@@ -108,7 +108,10 @@ void LastCloses::send_questions() {
 
 // Nobody has anything open any more.
 void LastCloses::complete_all_asked() {
-  for (const auto& name : std::exchange(asked_, {})) filesystem_->last_closed(name, std::nullopt);
+  for (const auto& name : std::exchange(asked_, {})) {
+    while (filesystem_->note_writes(name) && !filesystem_->last_closed(name, std::nullopt)) {
+    }
+  }
   *finished_.lock() = true;
   finished_.notify_all();
 }

@@ -77,6 +77,7 @@ void MountFilesystem::let_write(Number number) {
 
 bool MountFilesystem::complete_in_place(Number number, std::string_view name) {
   if (!hold_writes(number, number)) return false;
+  bool shown = false;
   {
     auto log = log_.lock();
     auto record = record_for({}, NameOp::complete);
@@ -84,14 +85,14 @@ bool MountFilesystem::complete_in_place(Number number, std::string_view name) {
     record.name = name;
     {
       auto state = state_.lock();
-      bool shown = state->names.child(kRootNumber, name).number == number && data_written(*state, number) == number;
+      shown = state->names.child(kRootNumber, name).number == number && data_written(*state, number) == number;
       if (shown) record.tree = state->names.take_tree();
     }
     // When the record cannot be written the file stays what it is: a name of this mount.
-    if (record.tree != 0 && change(log, record)) commits_->add(record.tree, record.name);
+    if (shown && change(log, record)) commits_->add(record.tree, record.name);
   }
   let_write(number);
-  return true;
+  return shown;
 }
 
 // Equal bytes: nothing was changed. Other bytes in an entry that is one file: a new entry.
@@ -99,9 +100,9 @@ bool MountFilesystem::settle_overlay(Number number, Number data, std::string_vie
   auto same = same_bytes(number, data);
   if (!same) return true;
   if (!hold_writes(number, data)) return false;
-  bool changed = record_overlay(number, data, name, *same);
+  auto recorded = record_overlay(number, data, name, *same);
   let_write(number);
-  if (!changed) return true;
+  if (!recorded) return recorded.error() != FsError::busy;
   clean_up_dropped();
   notifier_.invalidate_number(number);
   tell_other_numbers(number);
@@ -109,16 +110,18 @@ bool MountFilesystem::settle_overlay(Number number, Number data, std::string_vie
   return true;
 }
 
-bool MountFilesystem::record_overlay(Number number, Number data, std::string_view name, bool same) {
+// `busy` when the name shows something else meanwhile, or the same under its new number: what it was frozen as before
+// became an entry.
+Answer<Ok> MountFilesystem::record_overlay(Number number, Number data, std::string_view name, bool same) {
   auto attributes = attributes_of(number);
   auto shown = existing(kRootNumber, name);
-  if (!attributes || !shown || shown->number != number || !shown->at_top) return false;
+  if (!attributes || !shown || shown->number != number || !shown->at_top) return FsError::busy;
   auto log = log_.lock();
   auto record = record_for({}, same ? NameOp::drop_overlay : NameOp::promote);
   record.number = number;
   {
     auto state = state_.lock();
-    if (state->names.canonical(number) != number || data_written(*state, number) != data) return false;
+    if (state->names.canonical(number) != number || data_written(*state, number) != data) return FsError::busy;
     if (!same) record.tree = state->names.take_tree();
   }
   if (!same) {
@@ -126,9 +129,9 @@ bool MountFilesystem::record_overlay(Number number, Number data, std::string_vie
     record.value = data;
     record.mode = attributes->mode;
   }
-  if (!change(log, record)) return false;
+  if (!change(log, record)) return FsError::io;
   if (!same) commits_->add(record.tree, record.name);
-  return true;
+  return Ok{};
 }
 
 Answer<bool> MountFilesystem::same_bytes(Number lower, Number data) {

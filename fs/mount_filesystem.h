@@ -202,7 +202,7 @@ class MountFilesystem final : public Filesystem, private RowSource {
   void let_write(Number number);
   bool complete_in_place(Number number, std::string_view name);
   bool settle_overlay(Number number, Number data, std::string_view name);
-  bool record_overlay(Number number, Number data, std::string_view name, bool same);
+  Answer<Ok> record_overlay(Number number, Number data, std::string_view name, bool same);
   Answer<bool> same_bytes(Number lower, Number data);
 
   // mount_directory.cc
