@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <utility>
@@ -16,6 +17,8 @@ namespace {
 
 constexpr log::Logger kLog{log::Folder::fs};
 constexpr Milliseconds kWithoutWatch{1000};
+constexpr Milliseconds kAgain{5};
+constexpr int kTries = 100;  // an entry may come between, and one more
 
 }  // namespace
 
@@ -38,16 +41,33 @@ void LastCloses::finish(const Deadline& until) {
 
 void LastCloses::run(std::stop_token stop) {
   watch_.watch();
+  all_due_ = system_clock().now() + kWithoutWatch;
   while (!stop.stop_requested()) {
     send_questions();
     auto wanted = static_cast<short>(questions_.empty() ? POLLIN : POLLIN | POLLOUT);
     std::array<pollfd, 2> events{pollfd{watch_.fd(), wanted, 0}, pollfd{wake_.get(), POLLIN, 0}};
-    int ready = ::poll(events.data(), events.size(), watched_ ? -1 : static_cast<int>(kWithoutWatch.count()));
-    if (ready == 0) {
-      ask_about_all();
-      watch_.watch();
-    }
+    ::poll(events.data(), events.size(), milliseconds_to_wait());
     if (events[0].revents != 0 && !take_news()) return end();
+    ask_what_is_due();
+  }
+}
+
+int LastCloses::milliseconds_to_wait() const {
+  if (watched_ && again_.empty()) return -1;
+  auto due = again_.empty() ? all_due_ : watched_ ? again_due_ : std::min(again_due_, all_due_);
+  auto left = std::chrono::ceil<Milliseconds>(due - system_clock().now());
+  return static_cast<int>(std::max<int64_t>(0, left.count()));
+}
+
+void LastCloses::ask_what_is_due() {
+  auto now = system_clock().now();
+  if (!again_.empty() && now >= again_due_) {
+    for (const auto& name : std::exchange(again_, {})) ask(name);
+  }
+  if (!watched_ && now >= all_due_) {
+    all_due_ = now + kWithoutWatch;
+    ask_about_all();
+    watch_.watch();
   }
 }
 
@@ -77,7 +97,9 @@ void LastCloses::hear(const CloseNews& news) {
     case Kind::closed: return ask(news.name);
     case Kind::free:
       asked_.erase(news.name);
-      if (!filesystem_->last_closed(news.name, news.number)) ask(news.name);
+      if (filesystem_->last_closed(news.name, news.number)) return;
+      if (again_.empty()) again_due_ = system_clock().now() + kAgain;
+      again_.insert(news.name);
       return;
     case Kind::no_file: asked_.erase(news.name); return;
     case Kind::unmounted: return complete_all_asked();
@@ -108,8 +130,10 @@ void LastCloses::send_questions() {
 
 // Nobody has anything open any more.
 void LastCloses::complete_all_asked() {
+  asked_.merge(again_);
   for (const auto& name : std::exchange(asked_, {})) {
-    while (filesystem_->note_writes(name) && !filesystem_->last_closed(name, std::nullopt)) {
+    for (int tries = 0; tries < kTries && filesystem_->note_writes(name); ++tries) {
+      if (filesystem_->last_closed(name, std::nullopt)) break;
     }
   }
   *finished_.lock() = true;

@@ -27,6 +27,8 @@ class LastCloses {
 
  private:
   void run(std::stop_token stop);
+  [[nodiscard]] int milliseconds_to_wait() const;
+  void ask_what_is_due();
   bool take_news();
   void hear(const CloseNews& news);
   void ask(const std::string& name);
@@ -40,6 +42,8 @@ class LastCloses {
   bool watched_ = false, said_unwatched_ = false, said_unknown_ = false;
   std::deque<std::string> questions_;  // not yet sent
   std::set<std::string> asked_;        // not yet answered
+  std::set<std::string> again_;        // answered, but it did not count
+  MonotonicTime again_due_{}, all_due_{};
   Guarded<bool> finished_;
   UniqueFd wake_;
   std::jthread thread_;
