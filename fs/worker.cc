@@ -17,6 +17,7 @@
 #include "fs/edge/kernel_notifier.h"
 #include "fs/edge/undertaker.h"
 #include "fs/last_closes.h"
+#include "fs/mounting/mount_table.h"
 #include "fs/request_progress.h"
 #include "fs/slots/reference_table.h"
 #include "store/base/log.h"
@@ -49,13 +50,24 @@ Result<UniqueFd> take_signals() {
   return signals;
 }
 
-enum class End { unmounted, terminated };
+struct End {
+  bool unmounted = true;
+  bool serving = false;  // by a signal: there may still be requests
+};
 
-End wait_for_end(int gone_fd, int signal_fd) {
+bool is_mounted(const std::string& place) {
+  auto mounted = find_mount(place);
+  return mounted && *mounted && (*mounted)->type == "fuse.hitfs";
+}
+
+// The supervisor sends the signal after an unmount too, and it may come first, or the connection may live on for files
+// that are open. What nobody sees any more is unmounted: nx would believe rows whose files are not there.
+End wait_for_end(int gone_fd, int signal_fd, const std::string& place) {
   std::array<pollfd, 2> events{pollfd{gone_fd, POLLIN, 0}, pollfd{signal_fd, POLLIN, 0}};
   while (::poll(events.data(), events.size(), -1) < 0 && errno == EINTR) {
   }
-  return (events[0].revents & POLLIN) != 0 ? End::unmounted : End::terminated;
+  if ((events[0].revents & POLLIN) != 0) return {};
+  return {.unmounted = !is_mounted(place), .serving = true};
 }
 
 // Waits until the daemon has what programs finished in this mount. Requests are served meanwhile.
@@ -118,18 +130,18 @@ Status serve(const WorkerOptions& options) {
   kLog.info("mount_served path={} name={} pid={}", options.mount_point, options.mount_name, ::getpid());
   tell_ready(options.ready_fd);
 
-  auto end = wait_for_end((*server)->gone_fd(), signals->get());
-  if (end == End::unmounted && last_closes) last_closes->finish(Deadline::after(kLastCloses));
+  auto end = wait_for_end((*server)->gone_fd(), signals->get(), options.mount_point);
+  if (end.unmounted && last_closes) last_closes->finish(Deadline::after(kLastCloses));
   hand_over(**filesystem, Deadline::after(kHandOver));
-  if (end == End::terminated) (*server)->quiesce(Deadline::after(kQuiet));
+  if (end.serving) (*server)->quiesce(Deadline::after(kQuiet));
   auto last = Deadline::after(kLastReport);
-  if (end == End::unmounted) {
+  if (end.unmounted) {
     (*filesystem)->leave();
     link.leave(last);
   } else {
     link.report(last);
   }
-  kLog.info("mount_left path={} unmounted={}", options.mount_point, end == End::unmounted);
+  kLog.info("mount_left path={} unmounted={}", options.mount_point, end.unmounted);
   undertaker->dismiss();
   // Readers may sit in their read, the link in its long poll, and whoever still waits for an answer gets it from the
   // next worker: nothing of this may be torn down in order. A worker may be killed at any moment, so this is as good.
